@@ -1,0 +1,136 @@
+"""Sessions: making, finding, sliding, listing and revoking them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tandem.accounts import queries
+from tandem.accounts.credentials import (
+    SESSION_LIFE,
+    SHORT_SESSION_LIFE,
+    Credential,
+    milliseconds,
+    slide,
+    slide_is_due,
+)
+from tandem.accounts.models import Account, Session
+from tandem.accounts.queries import Row
+from tandem.accounts.secrets import random_id, stored_session_token
+from tandem.core.db import Connection
+from tandem.core.settings import Settings
+
+_PURGE = (
+    'DELETE FROM "session" WHERE id IN (SELECT id FROM "session" WHERE "expiresAt" <= now() LIMIT 1000)',
+    'DELETE FROM "verification" WHERE id IN (SELECT id FROM "verification" WHERE "expiresAt" <= now() LIMIT 1000)',
+    "DELETE FROM api_tokens WHERE id IN (SELECT id FROM api_tokens WHERE expires_at <= now() LIMIT 1000)",
+)
+MAX_USER_AGENT = 500  # characters of it that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a sign-in came from, as shown in the list of sessions."""
+
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The session a request was made with, and its user. `slid` says that its life began anew just now."""
+
+    token: str
+    session: Row
+    user: Row
+    slid: bool = False
+
+    @property
+    def user_id(self) -> str:
+        return str(self.user["id"])
+
+    @property
+    def session_id(self) -> str:
+        return str(self.session["id"])
+
+
+async def find(
+    connection: Connection, settings: Settings, credential: Credential | None, *, refresh: bool
+) -> Current | None:
+    """The living session of a credential; an API token is none. With `refresh` it is slid when that is due."""
+    if credential is None or credential.is_api_token:
+        return None
+    stored = stored_session_token(settings, credential.token)
+    found = None if stored is None else await queries.session_with_user(connection, stored)
+    now = datetime.now(UTC)
+    if found is None or found[0]["expiresAt"] <= now:
+        return None
+    session, user = found
+    if not refresh or not slide_is_due(session["expiresAt"], session["createdAt"], now):
+        return Current(credential.token, session, user)
+    until = await slide(connection, session["id"], now)
+    return Current(credential.token, {**session, "expiresAt": until, "updatedAt": now}, user, slid=True)
+
+
+async def create(session: AsyncSession, settings: Settings, user_id: str, client: Client, *, remember: bool) -> str:
+    """A new session's token, which is kept nowhere but with the caller."""
+    token, now = random_id(), milliseconds(datetime.now(UTC))
+    await session.execute(
+        insert(Session).values(
+            id=random_id(),
+            user_id=user_id,
+            token=stored_session_token(settings, token),
+            created_at=now,
+            updated_at=now,
+            expires_at=now + (SESSION_LIFE if remember else SHORT_SESSION_LIFE),
+            ip_address=client.address,
+            user_agent="".join(c for c in client.user_agent if c.isprintable())[:MAX_USER_AGENT],
+        )
+    )
+    return token
+
+
+async def create_if_password_stands(
+    session: AsyncSession, settings: Settings, account: Row, user_id: str, client: Client, *, remember: bool
+) -> str | None:
+    """As `create`; None when the password was changed or the user deleted while it was being verified."""
+    unchanged = select(Account.id).where(Account.id == account["id"], Account.password == account["password"])
+    if await session.scalar(unchanged.with_for_update(read=True)) is None:
+        return None
+    return await create(session, settings, user_id, client, remember=remember)
+
+
+async def listing(connection: Connection, current: Current) -> list[Row]:
+    """The user's living sessions. Of all but the caller's own, `token` is the session's id: a handle to revoke it.
+
+    No answer ever holds a credential that its reader did not already have, also where the table stores plain tokens.
+    """
+    rows = await queries.active_sessions(connection, current.user_id, datetime.now(UTC))
+    return [{**r, "token": current.token if r["id"] == current.session_id else r["id"]} for r in rows]
+
+
+async def revoke(session: AsyncSession, settings: Settings, current: Current, token: str) -> bool:
+    """End one of the user's sessions, named by its token or its handle; whether it was the current one.
+
+    A session that is none of theirs is left alone without a word, as better-auth does.
+    """
+    mine = or_(Session.id == token, Session.token == stored_session_token(settings, token))
+    statement = delete(Session).where(Session.user_id == current.user_id, mine).returning(Session.id)
+    return current.session_id in set(await session.scalars(statement))
+
+
+async def end(session: AsyncSession, current: Current) -> None:
+    """End the session of this very request."""
+    await session.execute(delete(Session).where(Session.id == current.session_id))
+
+
+async def revoke_all(session: AsyncSession, user_id: str, *, keep: str | None = None) -> None:
+    """End the user's sessions, but for the one with id `keep`."""
+    statement = delete(Session).where(Session.user_id == user_id)
+    await session.execute(statement if keep is None else statement.where(Session.id != keep))
+
+
+async def purge_expired(connection: Connection) -> int:
+    """Delete some expired sessions, verifications and API tokens; how many rows went, 0 when none are left."""
+    return sum([int((await connection.execute(statement)).split()[-1]) for statement in _PURGE])

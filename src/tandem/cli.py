@@ -1,0 +1,342 @@
+"""The `tandem` command. Every verb is here; what it does is in `tandem.ops`, imported when the verb runs."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from tandem.ops.migrate import Progress
+    from tandem.ops.services import Service
+    from tandem.ops.up import Running
+
+WRONG_SETTINGS = 2
+FAILED = 1
+
+
+class ServiceName(StrEnum):
+    """A literal copy of the names in `ops.services`, so that help and completion load no service (a test compares)."""
+
+    MOMENTUM = "momentum"
+
+
+class Verbs(TyperGroup):
+    """Errors that a person can mend are said in their own words, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RuntimeError as error:
+            if (code := _exit_code(error)) is None:
+                raise
+            _console().print(f"[bold red]tandem:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(code) from None
+
+
+app = typer.Typer(
+    cls=Verbs,
+    name="tandem",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Name = Annotated[ServiceName, typer.Argument(metavar="SERVICE", help="momentum", show_default=False)]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"tandem {version('tandem')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tandem(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Two backends on one frame."""
+
+
+@app.command()
+def up() -> None:
+    """Start everything for development: Postgres, migrations, servers and workers. Ctrl-C stops it."""
+    from tandem.ops import up as ops
+
+    console = _console()
+    status = console.status("starting")
+    status.start()
+    try:
+        with ops.running(_progress(console, status)) as (services, supervisor):
+            status.stop()
+            if not supervisor.stopping.asked.is_set():
+                console.print(_welcome(services), highlight=False, soft_wrap=True)
+            supervisor.watch()
+            console.print("stopping …")
+    finally:
+        status.stop()
+    console.print("stopped; the data stays")
+
+
+@app.command()
+def serve(
+    service: Name,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="PORT, else 8000")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes.", show_default="WEB_CONCURRENCY, else 1")
+    ] = None,
+    reload: Annotated[bool, typer.Option(help="Restart when the source changes (development).")] = False,
+    with_worker: Annotated[
+        bool, typer.Option("--with-worker", help="Run the worker in the same process, like RUN_WORKER=true.")
+    ] = False,
+) -> None:
+    """Serve one service; SIGTERM lets requests in flight finish."""
+    from tandem.ops.serve import serve as run
+
+    run(
+        _service(service), host=host, port=port, workers=workers, reload=reload, with_worker=with_worker,
+        on_progress=_progress(_console()),
+    )  # fmt: skip
+
+
+@app.command()
+def worker(
+    service: Name,
+    once: Annotated[bool, typer.Option("--once", help="Fire every cron, work until nothing is due, and exit.")] = False,
+    health_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve /health and /metrics of the worker here.")
+    ] = None,
+    health_host: Annotated[str, typer.Option(help="Address of --health-port.")] = "127.0.0.1",
+) -> None:
+    """Run the jobs of a service. Several workers share the work; SIGTERM lets jobs that run finish."""
+    from tandem.ops.worker import run
+
+    run(
+        _service(service), once=once, health_host=health_host, health_port=health_port,
+        on_progress=_progress(_console()),
+    )  # fmt: skip
+
+
+jobs = typer.Typer(name="jobs", no_args_is_help=True, help="See, retry, cancel and purge the jobs of a service.")
+app.add_typer(jobs)
+JobId = Annotated[UUID, typer.Argument(metavar="ID", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@jobs.command("list")
+def jobs_list(
+    service: Name,
+    status: Annotated[
+        list[str] | None, typer.Option(help="queued, running, succeeded, failed, cancelled or held; may be repeated.")
+    ] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="Of this job type only.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Of this user or organisation only.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The newest so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The newest jobs, and how many wait."""
+    from tandem.ops import jobs as ops
+
+    def work(connection: Any) -> Any:
+        return ops.listed(connection, statuses=status or [], job_type=job_type, owner=owner, limit=limit)
+
+    found, depth = ops.run(_service(service), work, _progress(_console()))
+    if as_json:
+        typer.echo(ops.as_json(found))
+    else:
+        ops.print_list(_console(stderr=False), found, depth)
+
+
+@jobs.command("show")
+def jobs_show(service: Name, job_id: JobId, as_json: AsJson = False) -> None:
+    """One job: its payload, result or error, finished steps and events."""
+    from tandem.ops import jobs as ops
+
+    found = ops.run(_service(service), lambda connection: ops.shown(connection, job_id), _progress(_console()))
+    if as_json:
+        typer.echo(ops.as_json(found))
+    else:
+        ops.print_one(_console(stderr=False), found)
+
+
+@jobs.command("retry")
+def jobs_retry(
+    service: Name,
+    job_ids: Annotated[list[UUID] | None, typer.Argument(metavar="[ID]...", show_default=False)] = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="All that are failed or held.")] = False,
+) -> None:
+    """Queue failed, held or cancelled jobs once more; finished steps are not repeated."""
+    from tandem.ops import jobs as ops
+
+    if bool(job_ids) == all_failed:
+        raise typer.BadParameter("name the jobs, or give --all-failed")
+
+    def work(connection: Any) -> Any:
+        return ops.retried(connection, job_ids or [], all_failed=all_failed)
+
+    done = ops.run(_service(service), work, _progress(_console()))
+    _console().print(f"{len(done)} queued again", highlight=False)
+
+
+@jobs.command("cancel")
+def jobs_cancel(service: Name, job_id: JobId) -> None:
+    """Cancel a job that waits, or ask the worker that runs it to stop."""
+    from tandem.ops import jobs as ops
+
+    status = ops.run(_service(service), lambda connection: ops.cancelled(connection, job_id), _progress(_console()))
+    _console().print("cancelled" if status == "cancelled" else "its worker has been asked to stop", highlight=False)
+
+
+@jobs.command("purge")
+def jobs_purge(
+    service: Name,
+    status: Annotated[list[str], typer.Option(help="succeeded, failed, cancelled or held; may be repeated.")],
+    days: Annotated[float, typer.Option(min=0, help="Ended longer ago than this.")] = 30,
+) -> None:
+    """Delete jobs that ended, with their steps and events."""
+    from tandem.ops import jobs as ops
+
+    gone = ops.run(_service(service), lambda connection: ops.purged(connection, status, days), _progress(_console()))
+    _console().print(f"{gone} deleted", highlight=False)
+
+
+@app.command()
+def migrate(
+    service: Name,
+    target: Annotated[str, typer.Option(help="A revision, `head`, `+1`, `-1` or `base`.")] = "head",
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when migrations are pending.")] = False,
+) -> None:
+    """Bring a service's database to its newest schema. Safe to run from many instances at once."""
+    from tandem.core.postgres_url import parse_database_url
+    from tandem.ops import migrate as ops
+    from tandem.ops.database import migration_target
+
+    console, chosen = _console(), _service(service)
+    with migration_target(chosen, _progress(console)) as at:
+        if check:
+            found = ops.status(chosen, at.url)
+            console.print(f"current {found.current or 'none'}, head {found.head}", highlight=False)
+            for revision in found.pending:
+                console.print(f"pending {revision}", highlight=False)
+            raise typer.Exit(FAILED if found.pending else 0)
+        done = ops.migrate(chosen, at.url, target=target, on_progress=at.on_progress)
+        where = parse_database_url(at.url).url.database
+        console.print(f"database {where} of {chosen.title} is at {done.current or 'base'}", highlight=False)
+
+
+@app.command()
+def settings(
+    service: Annotated[
+        ServiceName | None, typer.Argument(metavar="[SERVICE]", help="momentum; all when left out", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table of docs/settings.md.")] = False,
+) -> None:
+    """Every setting: its environment names, default, and what it is now. Secrets are masked."""
+    from tandem.ops import settings_report as report
+    from tandem.ops.services import SERVICES
+
+    chosen = [_service(service)] if service else list(SERVICES.values())
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({one.name: [row.as_json() for row in report.rows(one)] for one in chosen}, indent=2))
+    elif markdown:
+        typer.echo("\n\n".join(report.markdown(one) for one in chosen))
+    else:
+        for one in chosen:
+            _print_settings(one)
+
+
+@app.command()
+def demo(service: Name) -> None:
+    """Create or refresh a demo user with projects, labels and tasks. Not in production."""
+    from tandem.ops.demo import refresh
+
+    console = _console()
+    made = refresh(_service(service), _progress(console))
+    console.print(f"signed up [bold]{made.email}[/] with the password [bold]{made.password}[/]", highlight=False)
+    console.print(f"{made.projects} projects, {made.labels} labels, {made.tasks} tasks", highlight=False)
+
+
+def _service(name: ServiceName) -> "Service":
+    from tandem.ops.services import SERVICES
+
+    return SERVICES[name.value]
+
+
+def _console(*, stderr: bool = True) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _progress(console: "Console", status: "Status | None" = None) -> "Progress":
+    """Each step on a line of its own, and beside the spinner while one turns."""
+
+    def step(text: str) -> None:
+        if status is not None:
+            status.update(_escape(text))
+        console.print(f"[dim]· {_escape(text)}[/]", highlight=False)
+
+    return step
+
+
+def _welcome(services: "list[Running]") -> str:
+    lines = []
+    for one in services:
+        lines.append(f"\n[bold green]{one.service.title}[/] is at [bold]{one.url}[/]  (docs: {one.url}/docs)\n")
+    url = services[0].url
+    body = _escape('{"name":"Ada","email":"ada@example.com","password":"correct horse battery"}')
+    lines.append("Sign up, and use the token of the answer as `Authorization: Bearer …`:")
+    lines.append(f"  curl -X POST {url}/api/auth/sign-up/email -H 'Content-Type: application/json' -d '{body}'")
+    lines.append("Or fill an account to look at: [bold].venv/bin/tandem demo momentum[/]. Ctrl-C stops everything.\n")
+    return "\n".join(lines)
+
+
+def _print_settings(service: "Service") -> None:
+    from rich.table import Table
+
+    from tandem.ops import settings_report as report
+
+    table = Table(title=f"{service.title} ({service.name})", title_justify="left", header_style="bold")
+    for column in ("variable", "value", "from", "default", "what it does"):
+        table.add_column(column, overflow="fold")
+    for row in report.rows(service):
+        value = f"[bold]{_escape(row.value)}[/]" if row.is_set else _escape(row.value)
+        table.add_row("\n".join(row.names), value, row.source, _escape(row.default), _escape(row.description))
+    console = _console(stderr=False)
+    console.print(table)
+    for problem in report.problems(service.settings_class):
+        console.print(f"[bold red]![/] {_escape(problem)}", highlight=False)
+
+
+def _exit_code(error: RuntimeError) -> int | None:
+    """None for an error that is a bug of ours."""
+    from tandem.core.jobs.errors import WorkerError
+    from tandem.core.postgres import EmbeddedPostgresError
+    from tandem.core.settings import SettingsError
+    from tandem.ops.demo import DemoError
+    from tandem.ops.jobs import JobsError
+    from tandem.ops.migrate import MigrationError
+    from tandem.ops.ports import PortError
+    from tandem.ops.up import UpError
+
+    if isinstance(error, SettingsError):
+        return WRONG_SETTINGS
+    ours = EmbeddedPostgresError | DemoError | JobsError | MigrationError | PortError | UpError | WorkerError
+    return FAILED if isinstance(error, ours) else None
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,139 @@
+"""`create_app`: the frame around a service's routers.
+
+    app = create_app(settings, title="Momentum", description="…", routers=[tasks.router, projects.router])
+
+`app.state` holds `settings`, and while the application runs `database`, `limiter`, `health` and `sampler`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
+
+from tandem.core import health, metrics, sentry
+from tandem.core.db import Database
+from tandem.core.development_database import development_database
+from tandem.core.dispatch import Dispatcher, Gate
+from tandem.core.health import Health
+from tandem.core.log import configure_logging
+from tandem.core.metrics import Sampler
+from tandem.core.middleware import Edge, ExceptionHandler
+from tandem.core.openapi import build_openapi
+from tandem.core.query_models import read_query_ourselves
+from tandem.core.ratelimit import Limiter
+from tandem.core.settings import Settings
+
+Running = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+"""Something a service keeps going between start and stop. Entered once `app.state` is complete."""
+
+
+def create_app(
+    settings: Settings,
+    *,
+    title: str,
+    description: str,
+    routers: Sequence[APIRouter],
+    body_limits: Mapping[str, int] | None = None,
+    exception_handlers: Mapping[type[Exception], ExceptionHandler] | None = None,
+    running: Sequence[Running] = (),
+    gate: Gate | None = None,
+) -> FastAPI:
+    """The application of one service. Configures the logging of the process.
+
+    `body_limits` gives paths their own number of bytes, and `gate` is asked before such a body is read;
+    `exception_handlers` answer exceptions whose errors do not have the shape of a Problem.
+    """
+    configure_logging(settings)
+    app = _Application(
+        settings,
+        title=title,
+        description=description,
+        version=settings.app_version,
+        lifespan=_lifespan(settings, running),
+        docs_url="/docs" if settings.docs_enabled else None,
+        redoc_url="/redoc" if settings.docs_enabled else None,
+        openapi_url="/openapi.json" if settings.docs_enabled else None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+    )
+    app.body_limits, app.gate = dict(body_limits or {}), gate
+    app.handlers = dict(exception_handlers or {})
+    app.state.settings = settings
+    for router in (health.router, metrics.router, *routers):
+        _include(app, router)
+    return app
+
+
+class _Application(FastAPI):
+    """FastAPI with our middleware instead of its five layers, and our OpenAPI document."""
+
+    def __init__(self, settings: Settings, **kwargs: Any) -> None:
+        self.settings = settings
+        self.body_limits: dict[str, int] = {}
+        self.gate: Gate | None = None
+        self.handlers: dict[type[Exception], ExceptionHandler] = {}
+        super().__init__(**kwargs)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        dispatcher = Dispatcher(self.router, gate=self.gate, gated=self.body_limits)
+        inner = AsyncExitStackMiddleware(dispatcher)  # FastAPI's routes insist on it
+        return Edge(inner, self.settings, handlers=self.handlers, body_limits=self.body_limits)
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = build_openapi(self)
+        return self.openapi_schema
+
+
+def _include(app: FastAPI, router: APIRouter) -> None:
+    """Take over the routes themselves: an included router is searched twice for every request.
+
+    Raises TypeError for a nested router, whose bodies and queries would not be read by our rules.
+    """
+    for route in router.routes:
+        if not isinstance(route, APIRoute):
+            raise TypeError(f"{route!r} is not a route; give create_app every router by itself")
+        read_query_ourselves(route)
+    app.router.routes.extend(router.routes)
+
+
+def _lifespan(settings: Settings, running: Sequence[Running]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Nothing here waits for the database: without it the service starts, says so in /health and answers 503."""
+        _warn(settings)
+        sentry.start(settings)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(asyncio.to_thread, sentry.stop)
+            where = settings.database
+            if where is None:
+                where = await stack.enter_async_context(development_database(settings))
+            app.state.database = database = Database(settings, where)
+            stack.push_async_callback(database.close)
+            app.state.limiter = limiter = Limiter(settings)
+            app.state.health = health_checks = Health(settings, database, limiter)
+            app.state.sampler = sampler = Sampler(settings, database)
+            for part in (limiter, health_checks):
+                await part.start()
+                stack.push_async_callback(part.close)
+            sampler.start()
+            stack.push_async_callback(sampler.close)
+            for keep_going in running:
+                await stack.enter_async_context(keep_going(app))
+            yield
+
+    return lifespan
+
+
+def _warn(settings: Settings) -> None:
+    if settings.deployed and "*" in settings.forwarded_allow_ips:
+        structlog.get_logger(__name__).warning(
+            "any_peer_is_a_proxy",
+            remedy="FORWARDED_ALLOW_IPS=* believes the X-Forwarded-For of anyone: name your proxies' networks",
+        )

@@ -1,0 +1,22 @@
+"""The table of labels. Which tasks carry one is in `tasks.labels`."""
+
+from sqlalchemy import Index, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tandem.momentum.base import Base, Tracked
+
+# What the API shows of a row.
+COLUMNS = "l.id, l.name, l.color, l.version, l.created_at, l.updated_at"
+JSON = f"row_to_json((SELECT r FROM (SELECT {COLUMNS}) r))::text"
+
+
+class Label(Tracked, Base):
+    __tablename__ = "labels"
+
+    name: Mapped[str] = mapped_column(Text, nullable=False)
+    color: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("uq_labels_name", "user_id", text("lower(name)"), unique=True),
+        Index("ix_labels_version", "user_id", "version"),
+    )

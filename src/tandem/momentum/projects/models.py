@@ -1,0 +1,36 @@
+"""The table of projects."""
+
+from datetime import datetime
+
+from sqlalchemy import DateTime, ForeignKeyConstraint, Index, Text, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tandem.momentum.base import Base, Tracked
+
+# What the API shows of a row.
+COLUMNS = """p.id, p.name, p.description, p.color, p.parent_id, p.position, p.archived_at IS NOT NULL AS archived,
+  p.archived_at, p.version, p.created_at, p.updated_at"""
+JSON = f"row_to_json((SELECT r FROM (SELECT {COLUMNS}) r))::text"
+
+
+class Project(Tracked, Base):
+    __tablename__ = "projects"
+
+    name: Mapped[str] = mapped_column(Text, nullable=False)
+    description: Mapped[str] = mapped_column(Text, nullable=False, server_default="")
+    color: Mapped[str | None] = mapped_column(Text)
+    parent_id: Mapped[str | None] = mapped_column(Uuid)
+    position: Mapped[str] = mapped_column(Text(collation="C"), nullable=False)
+    archived_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["user_id", "parent_id"],
+            ["projects.user_id", "projects.id"],
+            ondelete="SET NULL (parent_id)",
+            deferrable=True,
+            initially="IMMEDIATE",
+        ),
+        Index("ix_projects_version", "user_id", "version"),
+        Index("ix_projects_position", "user_id", "position", "id"),
+    )

@@ -1,0 +1,101 @@
+"""The table of tasks."""
+
+from datetime import date, datetime, time
+
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Computed,
+    Date,
+    DateTime,
+    Enum,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    Time,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tandem.momentum.base import Base, Tracked
+
+PRIORITIES = ("low", "medium", "high", "urgent")
+
+# The words of title and description, each indexed together with its owner (migration 0002).
+SEARCH = "momentum_search(user_id, title, description)"
+# Tasks without a day come after all that have one, those without a time at the end of their day.
+DUE_DATE = "coalesce(due_date, 'infinity'::date)"
+DUE_TIME = "coalesce(due_time, '24:00:00'::time without time zone)"
+LIVE = text("deleted_at IS NULL")
+
+# What the API shows of a row.
+COLUMNS = """t.id, t.title, t.description, t.completed_at IS NOT NULL AS completed, t.completed_at, t.priority,
+  t.project_id, t.parent_id, t.labels, t.position, t.due_date, t.due_time, t.timezone, t.due_at, t.version,
+  t.created_at, t.updated_at, t.deleted_at"""
+JSON = f"row_to_json((SELECT r FROM (SELECT {COLUMNS}) r))::text"
+# The zone in which $1, the user, lives.
+USER_ZONE = "coalesce((SELECT s.timezone FROM user_settings s WHERE s.user_id = $1), 'UTC')"
+_TODAY = f"(now() AT TIME ZONE {USER_ZONE})::date"
+# Open and past due: a timed task by its instant, an all-day one once its day is over where the user is.
+OVERDUE = f"""t.completed_at IS NULL AND {DUE_DATE} <= {_TODAY} + 1
+  AND CASE WHEN t.due_at IS NULL THEN {DUE_DATE} < {_TODAY} ELSE t.due_at < now() END"""
+
+
+class Task(Tracked, Base):
+    """`labels` are ids of the user's labels; `position` orders bytewise; `due_at` follows from the three before."""
+
+    __tablename__ = "tasks"
+
+    title: Mapped[str] = mapped_column(Text, nullable=False)
+    description: Mapped[str] = mapped_column(Text, nullable=False, server_default="")
+    completed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    priority: Mapped[str] = mapped_column(
+        Enum(*PRIORITIES, name="task_priority"), nullable=False, server_default="medium"
+    )
+    project_id: Mapped[str | None] = mapped_column(Uuid)
+    parent_id: Mapped[str | None] = mapped_column(Uuid)
+    labels: Mapped[list[str]] = mapped_column(ARRAY(Uuid), nullable=False, server_default="{}")
+    position: Mapped[str] = mapped_column(Text(collation="C"), nullable=False)
+    due_date: Mapped[date | None] = mapped_column(Date)
+    due_time: Mapped[time | None] = mapped_column(Time)
+    timezone: Mapped[str | None] = mapped_column(Text)
+    due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    search: Mapped[str] = mapped_column(TSVECTOR, Computed(SEARCH, persisted=True), nullable=False)
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["user_id", "project_id"], ["projects.user_id", "projects.id"], ondelete="SET NULL (project_id)"
+        ),
+        ForeignKeyConstraint(
+            ["user_id", "parent_id"],
+            ["tasks.user_id", "tasks.id"],
+            ondelete="CASCADE",
+            deferrable=True,
+            initially="IMMEDIATE",
+        ),
+        CheckConstraint(
+            "due_time IS NULL OR (due_date IS NOT NULL AND timezone IS NOT NULL)", name="due_time_has_a_day"
+        ),
+        CheckConstraint("(due_time IS NULL) = (due_at IS NULL)", name="due_at_follows_due_time"),
+        Index("ix_tasks_version", "user_id", "version"),
+        Index("ix_tasks_position", "user_id", "position", "id", postgresql_where=LIVE),
+        Index("ix_tasks_created_at", "user_id", "created_at", "id", postgresql_where=LIVE),
+        Index(
+            "ix_tasks_open",
+            "user_id",
+            "position",
+            "id",
+            postgresql_where=text("deleted_at IS NULL AND completed_at IS NULL"),
+        ),
+        Index("ix_tasks_due", "user_id", text(DUE_DATE), text(DUE_TIME), "id", postgresql_where=LIVE),
+        Index("ix_tasks_completed_at", "user_id", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
+        Index("ix_tasks_project", "user_id", "project_id", "position", postgresql_where=text("project_id IS NOT NULL")),
+        Index("ix_tasks_parent", "user_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
+        Index("ix_tasks_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+        Index("ix_tasks_trash", "user_id", "deleted_at", "id", postgresql_where=text("deleted_at IS NOT NULL")),
+        Index("ix_tasks_labels", "labels", postgresql_using="gin"),
+        Index("ix_tasks_search", "search", postgresql_using="gin"),
+    )
