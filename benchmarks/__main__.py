@@ -43,7 +43,7 @@ class Scale:
 
 
 FULL = Scale(users=100, tasks=1000, large=(1000, 30_000, 1_000_000), rounds=5, seconds=3, starts=5)
-QUICK = Scale(users=10, tasks=200, large=(1000, 5000), rounds=1, seconds=1, starts=1)
+QUICK = Scale(users=4, tasks=100, large=(500, 1000), rounds=1, seconds=1, starts=1)
 
 
 def main() -> None:

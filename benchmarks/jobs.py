@@ -77,7 +77,7 @@ class Scale:
 
 
 FULL = Scale(lone=300, many=5000, enqueued=2000, killed=500, kills=12)
-QUICK = Scale(lone=30, many=500, enqueued=200, killed=120, kills=4)
+QUICK = Scale(lone=10, many=200, enqueued=100, killed=60, kills=2)
 
 
 @dataclass(frozen=True)

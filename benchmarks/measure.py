@@ -43,14 +43,17 @@ class Flatness:
 def compare(
     ours: Server, raw: Server, users: list[User], *, rounds: int, seconds: int, folder: Path, say: Callable[[str], None]
 ) -> list[Comparison]:
-    """Every route in every round, each right after the raw request it is compared with."""
+    """Every route in every round, each right after the raw request it is compared with.
+
+    Before several rounds there is one that warms up and counts for nothing; a single one is no measurement anyway.
+    """
     found: dict[str, list[tuple[Run, Run]]] = {route.name: [] for route in ROUTES}
 
     def run(server: Server, route: Route, length: int) -> Run:
         make = RAW[route.against] if server is raw else route.requests
         return drive(server, make(users), seconds=length, connections=CONNECTIONS, folder=folder)
 
-    for number in range(rounds + 1):  # the first one warms up and counts for nothing
+    for number in range(0 if rounds > 1 else 1, rounds + 1):
         say(f"round {number} of {rounds}" if number else "warming up")
         for route in ROUTES:
             pair = run(raw, route, seconds if number else 1), run(ours, route, seconds if number else 1)

@@ -13,7 +13,7 @@ import asyncpg
 
 from benchmarks.seeds import RAW_TABLE
 from tandem.core.postgres_url import parse_database_url
-from tandem.momentum.tasks.models import COLUMNS, JSON
+from tandem.momentum.tasks.sql import COLUMNS, JSON
 
 LIST = f"""SELECT json_agg(q)::text FROM (
   SELECT {COLUMNS} FROM tasks t WHERE t.user_id = $1 AND t.deleted_at IS NULL ORDER BY t.position, t.id LIMIT 50) q"""

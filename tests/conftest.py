@@ -80,6 +80,24 @@ def clones(postgres: EmbeddedPostgres, template: str) -> Iterator[Clones]:
         yield clones
 
 
+@pytest.fixture(scope="session")
+def market_clones(postgres: EmbeddedPostgres) -> Iterator[Clones]:
+    """As `clones`, of Market AI's database."""
+    name = "template_market_ai"
+    postgres.create_database(name)
+    migrate(SERVICES["market-ai"], postgres.url(name))
+    with Clones(postgres, name) as clones:
+        yield clones
+
+
+@pytest.fixture
+def market_url(postgres: EmbeddedPostgres, market_clones: Clones) -> Iterator[str]:
+    """A migrated database of this test's own, dropped afterwards."""
+    name = market_clones.take()
+    yield postgres.url(name)
+    market_clones.drop(name)
+
+
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres, clones: Clones) -> Iterator[str]:
     """A migrated database of this test's own, dropped afterwards."""

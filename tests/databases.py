@@ -38,8 +38,8 @@ class Clones:
     The next clone is made while a test runs: CREATE DATABASE costs more than most tests.
     """
 
-    def __init__(self, server: EmbeddedPostgres) -> None:
-        self._server = server
+    def __init__(self, server: EmbeddedPostgres, template: str = TEMPLATE) -> None:
+        self._server, self._template = server, template
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="clones", daemon=True)
         self._numbers = itertools.count(1)
@@ -71,8 +71,8 @@ class Clones:
         self._begin(self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
     async def _clone(self) -> str:
-        name = f"test_{next(self._numbers)}"
-        await self._run(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY file_copy')
+        name = f"{self._template.removeprefix('template_')}_{next(self._numbers)}"
+        await self._run(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}" STRATEGY file_copy')
         return name
 
     async def _run(self, statement: str) -> None:

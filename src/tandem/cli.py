@@ -7,22 +7,24 @@ from uuid import UUID
 import typer
 from typer.core import TyperGroup
 
+from tandem.core.operator_error import OperatorError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from tandem.ops.migrate import Progress
     from tandem.ops.services import Service
+    from tandem.ops.target import Progress
     from tandem.ops.up import Running
 
-WRONG_SETTINGS = 2
-FAILED = 1
+PENDING = 1  # the exit status of `migrate --check`
 
 
 class ServiceName(StrEnum):
     """A literal copy of the names in `ops.services`, so that help and completion load no service (a test compares)."""
 
     MOMENTUM = "momentum"
+    MARKET_AI = "market-ai"
 
 
 class Verbs(TyperGroup):
@@ -31,11 +33,9 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except RuntimeError as error:
-            if (code := _exit_code(error)) is None:
-                raise
+        except OperatorError as error:
             _console().print(f"[bold red]tandem:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
-            raise typer.Exit(code) from None
+            raise typer.Exit(error.exit_status) from None
 
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Name = Annotated[ServiceName, typer.Argument(metavar="SERVICE", help="momentum", show_default=False)]
+Name = Annotated[ServiceName, typer.Argument(metavar="SERVICE", help="momentum or market-ai", show_default=False)]
 
 
 def _version(asked: bool) -> None:
@@ -66,18 +66,24 @@ def tandem(
 
 
 @app.command()
-def up() -> None:
+def up(
+    services: Annotated[
+        list[ServiceName] | None,
+        typer.Argument(metavar="[SERVICE]...", help="Only these; default: all.", show_default=False),
+    ] = None,
+) -> None:
     """Start everything for development: Postgres, migrations, servers and workers. Ctrl-C stops it."""
     from tandem.ops import up as ops
 
+    wanted = [_service(name) for name in dict.fromkeys(services or ServiceName)]
     console = _console()
     status = console.status("starting")
     status.start()
     try:
-        with ops.running(_progress(console, status)) as (services, supervisor):
+        with ops.running(wanted, _progress(console, status)) as (started, supervisor):
             status.stop()
             if not supervisor.stopping.asked.is_set():
-                console.print(_welcome(services), highlight=False, soft_wrap=True)
+                console.print(_welcome(started), highlight=False, soft_wrap=True)
             supervisor.watch()
             console.print("stopping …")
     finally:
@@ -89,7 +95,7 @@ def up() -> None:
 def serve(
     service: Name,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="PORT, else 8000")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="PORT, else 8000 or 8001")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes.", show_default="WEB_CONCURRENCY, else 1")
     ] = None,
@@ -99,11 +105,14 @@ def serve(
     ] = False,
 ) -> None:
     """Serve one service; SIGTERM lets requests in flight finish."""
-    from tandem.ops.serve import serve as run
+    from tandem.core.imports import lean_imports
+
+    with lean_imports():
+        from tandem.ops.serve import serve as run
 
     run(
         _service(service), host=host, port=port, workers=workers, reload=reload, with_worker=with_worker,
-        on_progress=_progress(_console()),
+        on_progress=_progress(),
     )  # fmt: skip
 
 
@@ -117,11 +126,13 @@ def worker(
     health_host: Annotated[str, typer.Option(help="Address of --health-port.")] = "127.0.0.1",
 ) -> None:
     """Run the jobs of a service. Several workers share the work; SIGTERM lets jobs that run finish."""
-    from tandem.ops.worker import run
+    from tandem.core.imports import lean_imports
+
+    with lean_imports():
+        from tandem.ops.worker import run
 
     run(
-        _service(service), once=once, health_host=health_host, health_port=health_port,
-        on_progress=_progress(_console()),
+        _service(service), once=once, health_host=health_host, health_port=health_port, on_progress=_progress()
     )  # fmt: skip
 
 
@@ -148,7 +159,7 @@ def jobs_list(
     def work(connection: Any) -> Any:
         return ops.listed(connection, statuses=status or [], job_type=job_type, owner=owner, limit=limit)
 
-    found, depth = ops.run(_service(service), work, _progress(_console()))
+    found, depth = ops.run(_service(service), work, _progress())
     if as_json:
         typer.echo(ops.as_json(found))
     else:
@@ -160,7 +171,7 @@ def jobs_show(service: Name, job_id: JobId, as_json: AsJson = False) -> None:
     """One job: its payload, result or error, finished steps and events."""
     from tandem.ops import jobs as ops
 
-    found = ops.run(_service(service), lambda connection: ops.shown(connection, job_id), _progress(_console()))
+    found = ops.run(_service(service), lambda connection: ops.shown(connection, job_id), _progress())
     if as_json:
         typer.echo(ops.as_json(found))
     else:
@@ -182,7 +193,7 @@ def jobs_retry(
     def work(connection: Any) -> Any:
         return ops.retried(connection, job_ids or [], all_failed=all_failed)
 
-    done = ops.run(_service(service), work, _progress(_console()))
+    done = ops.run(_service(service), work, _progress())
     _console().print(f"{len(done)} queued again", highlight=False)
 
 
@@ -191,7 +202,7 @@ def jobs_cancel(service: Name, job_id: JobId) -> None:
     """Cancel a job that waits, or ask the worker that runs it to stop."""
     from tandem.ops import jobs as ops
 
-    status = ops.run(_service(service), lambda connection: ops.cancelled(connection, job_id), _progress(_console()))
+    status = ops.run(_service(service), lambda connection: ops.cancelled(connection, job_id), _progress())
     _console().print("cancelled" if status == "cancelled" else "its worker has been asked to stop", highlight=False)
 
 
@@ -204,7 +215,7 @@ def jobs_purge(
     """Delete jobs that ended, with their steps and events."""
     from tandem.ops import jobs as ops
 
-    gone = ops.run(_service(service), lambda connection: ops.purged(connection, status, days), _progress(_console()))
+    gone = ops.run(_service(service), lambda connection: ops.purged(connection, status, days), _progress())
     _console().print(f"{gone} deleted", highlight=False)
 
 
@@ -226,7 +237,7 @@ def migrate(
             console.print(f"current {found.current or 'none'}, head {found.head}", highlight=False)
             for revision in found.pending:
                 console.print(f"pending {revision}", highlight=False)
-            raise typer.Exit(FAILED if found.pending else 0)
+            raise typer.Exit(PENDING if found.pending else 0)
         done = ops.migrate(chosen, at.url, target=target, on_progress=at.on_progress)
         where = parse_database_url(at.url).url.database
         console.print(f"database {where} of {chosen.title} is at {done.current or 'base'}", highlight=False)
@@ -279,10 +290,12 @@ def _console(*, stderr: bool = True) -> "Console":
     return Console(stderr=stderr)
 
 
-def _progress(console: "Console", status: "Status | None" = None) -> "Progress":
-    """Each step on a line of its own, and beside the spinner while one turns."""
+def _progress(console: "Console | None" = None, status: "Status | None" = None) -> "Progress":
+    """Each step on a line of its own, and beside the spinner while one turns. No step, no console."""
 
     def step(text: str) -> None:
+        nonlocal console
+        console = console or _console()
         if status is not None:
             status.update(_escape(text))
         console.print(f"[dim]· {_escape(text)}[/]", highlight=False)
@@ -294,11 +307,13 @@ def _welcome(services: "list[Running]") -> str:
     lines = []
     for one in services:
         lines.append(f"\n[bold green]{one.service.title}[/] is at [bold]{one.url}[/]  (docs: {one.url}/docs)\n")
-    url = services[0].url
     body = _escape('{"name":"Ada","email":"ada@example.com","password":"correct horse battery"}')
     lines.append("Sign up, and use the token of the answer as `Authorization: Bearer …`:")
-    lines.append(f"  curl -X POST {url}/api/auth/sign-up/email -H 'Content-Type: application/json' -d '{body}'")
-    lines.append("Or fill an account to look at: [bold].venv/bin/tandem demo momentum[/]. Ctrl-C stops everything.\n")
+    sign_up = f"/api/auth/sign-up/email -H 'Content-Type: application/json' -d '{body}'"
+    lines += [f"  curl -X POST {one.url}{sign_up}" for one in services]
+    demo = "Or fill an account of Momentum to look at: [bold].venv/bin/tandem demo momentum[/]. "
+    with_momentum = any(one.service.name == ServiceName.MOMENTUM for one in services)
+    lines.append(f"{demo if with_momentum else ''}Ctrl-C stops everything.\n")
     return "\n".join(lines)
 
 
@@ -317,23 +332,6 @@ def _print_settings(service: "Service") -> None:
     console.print(table)
     for problem in report.problems(service.settings_class):
         console.print(f"[bold red]![/] {_escape(problem)}", highlight=False)
-
-
-def _exit_code(error: RuntimeError) -> int | None:
-    """None for an error that is a bug of ours."""
-    from tandem.core.jobs.errors import WorkerError
-    from tandem.core.postgres import EmbeddedPostgresError
-    from tandem.core.settings import SettingsError
-    from tandem.ops.demo import DemoError
-    from tandem.ops.jobs import JobsError
-    from tandem.ops.migrate import MigrationError
-    from tandem.ops.ports import PortError
-    from tandem.ops.up import UpError
-
-    if isinstance(error, SettingsError):
-        return WRONG_SETTINGS
-    ours = EmbeddedPostgresError | DemoError | JobsError | MigrationError | PortError | UpError | WorkerError
-    return FAILED if isinstance(error, ours) else None
 
 
 def _escape(text: str) -> str:

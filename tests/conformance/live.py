@@ -1,4 +1,4 @@
-"""Momentum served by uvicorn on a thread of this process, for clients that are not asynchronous."""
+"""An application served by uvicorn on a thread of this process, for clients that are not asynchronous."""
 
 import asyncio
 import socket
@@ -21,9 +21,10 @@ PATIENCE = 30.0  # seconds
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere"
 
 
-def momentum_settings(database_url: str = NOWHERE, **values: Any) -> MomentumSettings:
-    """Of a test: rate limits are out of the way."""
+def values_for(database_url: str, **values: Any) -> dict[str, Any]:
+    """Settings of a test: rate limits are out of the way, and the environment is not asked."""
     given: dict[str, Any] = {
+        "_env_file": None,
         "environment": "test",
         "database_url": SecretStr(database_url),
         "session_hash_secret": SecretStr(SECRET),
@@ -32,7 +33,7 @@ def momentum_settings(database_url: str = NOWHERE, **values: Any) -> MomentumSet
         "pool_timeout": 10,
         "log_level": "ERROR",
     }
-    return MomentumSettings(_env_file=None, **(given | values))
+    return given | values
 
 
 class LiveServer:
@@ -44,7 +45,7 @@ class LiveServer:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", server_header=False)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="momentum", daemon=True)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="service", daemon=True)
         self.http = requests.Session()
         self.http.trust_env = False
         self.http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # users come and go on it
@@ -78,4 +79,5 @@ class LiveServer:
 
 
 def serve(database_url: str, **values: Any) -> LiveServer:
-    return LiveServer(build(momentum_settings(database_url, **values)), database_url)
+    """Momentum."""
+    return LiveServer(build(MomentumSettings(**values_for(database_url, **values))), database_url)

@@ -9,10 +9,14 @@ import asyncpg
 from tandem.core.postgres_url import parse_database_url
 
 _TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY relname"
-# The column that says whose a row is; tables of jobs and of migrations have none.
+# The columns that say whose a row is; tables of migrations, and the engine's own of jobs, have none.
 _OWNERS = """
-SELECT DISTINCT ON (table_name) table_name, quote_ident(column_name) AS owner FROM information_schema.columns
- WHERE table_schema = 'public' AND (column_name IN ('user_id', 'userId') OR (table_name, column_name) = ('user', 'id'))
+SELECT c.table_name, array_agg(quote_ident(column_name)) AS owners
+  FROM information_schema.columns c JOIN information_schema.tables USING (table_schema, table_name)
+ WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
+   AND (column_name IN ('user_id', 'userId', 'org_id', 'owner')
+        OR (c.table_name, column_name) IN (('user', 'id'), ('organizations', 'id')))
+ GROUP BY 1
 """
 
 
@@ -30,7 +34,7 @@ class Tables:
             self._loop.close()  # a loop left open is reported in some later test
             raise
         self.names = [row["relname"] for row in self._wait(self._connection.fetch(_TABLES))]
-        self.owners = {row["table_name"]: row["owner"] for row in self._wait(self._connection.fetch(_OWNERS))}
+        self.owners = {row["table_name"]: row["owners"] for row in self._wait(self._connection.fetch(_OWNERS))}
         return self
 
     def __exit__(
@@ -48,12 +52,16 @@ class Tables:
         ]
         return {row["name"]: row["sum"] for row in self._wait(self._connection.fetch(" UNION ALL ".join(parts)))}
 
-    def rows_of(self, user_id: str) -> dict[str, list[str]]:
-        """Every row that belongs to a user, as text, by table."""
-        rows = {}
-        for name, owner in self.owners.items():
-            sql = f'SELECT r::text AS row FROM "{name}" r WHERE {owner} = $1 ORDER BY 1'
-            rows[name] = [row["row"] for row in self._wait(self._connection.fetch(sql, user_id))]
+    def rows_of(self, *owners: str) -> dict[str, list[str]]:
+        """Every row that belongs to one of these users or organizations, as text, by table."""
+        parts = [
+            f"""SELECT '{name}' AS name, r::text AS row FROM "{name}" r
+                 WHERE {" OR ".join(f"{column} = ANY($1)" for column in columns)}"""
+            for name, columns in self.owners.items()
+        ]
+        rows: dict[str, list[str]] = {name: [] for name in self.owners}
+        for row in self._wait(self._connection.fetch(f"{' UNION ALL '.join(parts)} ORDER BY 1, 2", owners)):
+            rows[row["name"]].append(row["row"])
         return rows
 
     def fetchval(self, sql: str, *args: Any) -> Any:

@@ -11,6 +11,7 @@ import shutil
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ import asyncpg
 import pytest
 
 from tandem.core.jobs import enqueue, enqueue_many
+from tandem.core.jobs.errors import WorkerError
+from tandem.core.jobs.worker import run_worker
 from tandem.core.postgres import EmbeddedPostgres
 from tandem.core.postgres_url import parse_database_url
 from tandem.ops.migrate import migrate
 from tandem.ops.services import SERVICES
 from tests.core import jobs_service
-from tests.core.jobs_service import TABLES, Note, Sleep, Steps, a_worker, connect, ended, until
+from tests.core.jobs_service import TABLES, Note, Sleep, Steps, a_worker, connect, ended, job_settings, jobs, until
 from tests.databases import cluster_parent
 
 ROOT = Path(__file__).parents[2]
@@ -188,3 +191,34 @@ async def test_sigterm_drains_a_worker_process(server: EmbeddedPostgres, monkeyp
         row = await ended(connection, short, within=0.1)
         assert (row["status"], row["attempts"]) == ("succeeded", 1)
         assert await connection.fetchval("SELECT count(*) FROM job_workers") == 0
+
+
+async def test_a_worker_without_jobs_does_not_wait_for_a_database_that_is_gone(server: EmbeddedPostgres) -> None:
+    url = server.url("momentum")
+    async with asyncio.timeout(20):
+        async with a_worker(url, drain=timedelta(minutes=5)):
+            await asyncio.to_thread(server.stop)
+        stop, begin = asyncio.Event(), time.monotonic()
+        asyncio.get_running_loop().call_later(1, stop.set)
+        with pytest.raises(WorkerError, match="told to stop"):
+            await run_worker(job_settings(url), jobs(), stop=stop)
+        assert time.monotonic() - begin >= 1
+
+
+async def test_a_worker_told_to_stop_in_an_outage_still_writes_how_its_job_ended(server: EmbeddedPostgres) -> None:
+    url = server.url("momentum")
+    async with a_worker(url, drain=timedelta(minutes=5)):
+        async with connected(url) as connection:
+            async with connection.transaction():
+                running = await enqueue(connection, Sleep(seconds=2))
+            await ended(connection, running, status="running")
+        await asyncio.to_thread(server.stop)
+        back = asyncio.create_task(start_after(server, seconds=8))
+    await back
+    row = (await ask(url, "SELECT status, attempts FROM jobs"))[0]
+    assert tuple(row) == ("succeeded", 1)
+
+
+async def start_after(server: EmbeddedPostgres, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(server.start)

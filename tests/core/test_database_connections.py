@@ -94,3 +94,27 @@ async def test_sessions_and_connections_share_one_pool(database: Database) -> No
     async with database.session() as session:
         assert (await (await session.connection()).exec_driver_sql(BACKEND)).scalar_one() == first
     assert await backend(database) == first
+
+
+async def test_a_late_transaction_takes_no_connection_before_it_is_begun(database: Database) -> None:
+    async with database.late_transaction() as begin:
+        assert database.pool.checkedout() == 0
+        connection = await begin()
+        assert connection.is_in_transaction()
+        assert await begin() is connection
+        assert database.pool.checkedout() == 1
+    assert database.pool.checkedout() == 0
+
+
+async def test_a_late_transaction_is_committed_unless_it_raises(database: Database) -> None:
+    async def execute(statement: str, *, then_fail: bool) -> None:
+        async with database.late_transaction() as begin:
+            await (await begin()).execute(statement)
+            if then_fail:
+                raise ZeroDivisionError
+
+    await execute("CREATE TABLE kept (id int)", then_fail=False)
+    with pytest.raises(ZeroDivisionError):
+        await execute("DROP TABLE kept", then_fail=True)
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM kept") == 0

@@ -98,7 +98,13 @@ def readable_packages() -> Iterator[Path]:
     for part in WHEEL_PARTS:
         shutil.copytree(part, directory / part.name, ignore=shutil.ignore_patterns("include"))
     (directory / "tandem" / "core").mkdir(parents=True)
-    for name in ("__init__.py", "core/__init__.py", "core/postgres.py", "core/postgres_programs.py"):
+    for name in (
+        "__init__.py",
+        "core/__init__.py",
+        "core/operator_error.py",
+        "core/postgres.py",
+        "core/postgres_programs.py",
+    ):
         shutil.copy(SOURCE / name, directory / "tandem" / name)
     yield directory
     shutil.rmtree(directory)

@@ -20,7 +20,7 @@ def statements(app, client):
     def log(record):
         seen.append(" ".join(record.query.split()))
 
-    @event.listens_for(app.state.database.engine.sync_engine, "checkout")
+    @event.listens_for(app.state.database.engine, "checkout")
     def watch(dbapi_connection, record, proxy):
         if id(dbapi_connection) not in logged:
             logged.add(id(dbapi_connection))

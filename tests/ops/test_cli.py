@@ -106,7 +106,7 @@ def test_a_taken_port_is_named_with_its_variable(tmp_path: Path, database_url: s
         assert refused.returncode == 1
         assert f"port {port} on 127.0.0.1 is taken" in refused.stderr
         assert "PORT" in refused.stderr
-        refused = tandem("up", cwd=tmp_path, DATABASE_URL=database_url, MOMENTUM_PORT=port)
+        refused = tandem("up", cwd=tmp_path, MOMENTUM_PORT=port)
         assert refused.returncode == 1
         assert f"port {port} on 127.0.0.1 is taken" in refused.stderr
         assert "MOMENTUM_PORT" in refused.stderr
@@ -278,9 +278,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     EmbeddedPostgres(data_dir()).destroy()
 
 
-def start_up(home: Path, **environment: str) -> RunningServer:
+def start_up(home: Path, *services: str, **environment: str) -> RunningServer:
     port = free_port()
-    return RunningServer([*TANDEM, "up"], port, clean_environment(MOMENTUM_PORT=str(port), **environment), home)
+    environment |= {"MOMENTUM_PORT": str(port), "MARKET_AI_PORT": str(free_port())}
+    return RunningServer([*TANDEM, "up", *services], port, clean_environment(**environment), home)
 
 
 def processes_of(home: Path) -> list[str]:
@@ -308,7 +309,7 @@ def test_up_starts_everything_keeps_the_data_and_stops_cleanly(home: Path) -> No
         wait_for_text(server, "Sign up, and use the token")
         assert server.terminate(signal.SIGINT) == 0, server.output()
     assert processes_of(home) == []
-    with start_up(home) as server:
+    with start_up(home, "momentum") as server:
         signed_in = server.request("POST", "/api/auth/sign-in/email", {k: about[k] for k in ("email", "password")})
         assert signed_in[0] == 200
         assert server.terminate(signal.SIGTERM) == 0, server.output()
@@ -316,7 +317,7 @@ def test_up_starts_everything_keeps_the_data_and_stops_cleanly(home: Path) -> No
 
 
 def test_a_killed_up_leaves_no_process_behind(home: Path) -> None:
-    with start_up(home) as server:
+    with start_up(home, "momentum") as server:
         assert len(processes_of(home)) >= 4
         server.terminate(signal.SIGKILL)
         deadline = time.monotonic() + 20
@@ -326,7 +327,7 @@ def test_a_killed_up_leaves_no_process_behind(home: Path) -> None:
 
 
 def test_up_stops_and_says_so_when_a_part_of_it_dies(home: Path, database_url: str) -> None:
-    with start_up(home, DATABASE_URL=database_url) as server:
+    with start_up(home, "momentum", DATABASE_URL=database_url) as server:
         wait_for_text(server, "Sign up, and use the token")
         children = subprocess.run(
             ["pgrep", "-P", str(server.process.pid), "-f", "worker momentum"],
@@ -340,9 +341,15 @@ def test_up_stops_and_says_so_when_a_part_of_it_dies(home: Path, database_url: s
     assert processes_of(home) == []
 
 
+def test_up_does_not_put_two_services_into_one_database(tmp_path: Path, database_url: str) -> None:
+    refused = tandem("up", cwd=tmp_path, DATABASE_URL=database_url)
+    assert refused.returncode == 1
+    assert "`tandem up momentum` or `tandem up market-ai`" in refused.stderr
+
+
 def test_up_is_refused_in_production(tmp_path: Path, database_url: str) -> None:
     refused = tandem(
-        "up", cwd=tmp_path, ENVIRONMENT="production", DATABASE_URL=database_url,
+        "up", "momentum", cwd=tmp_path, ENVIRONMENT="production", DATABASE_URL=database_url,
         SESSION_HASH_SECRET="8f2a6c1e" * 8, CORS_ORIGINS="https://app.netlify.app",
     )  # fmt: skip
     assert refused.returncode == 1

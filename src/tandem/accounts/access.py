@@ -48,17 +48,17 @@ async def signed_in(request: Request) -> None:
     """
     database: Database = request.app.state.database
     async with database.connection() as connection:
-        await _identify(connection, request)
+        await identify(connection, request)
 
 
 async def admit(connection: Connection, request: Request, scope: str) -> Principal:
     """Who calls, within their rate limit and scope; raises Unauthorized, Forbidden or TooManyRequests."""
-    principal = await _identify(connection, request)
+    principal = await identify(connection, request)
     principal.require(scope)
     return principal
 
 
-async def _identify(connection: Connection, request: Request) -> Principal:
+async def identify(connection: Connection, request: Request) -> Principal:
     """A caller who cannot be identified is counted against their address, so guessing tokens is limited too."""
     try:
         principal = await authenticate(connection, request)

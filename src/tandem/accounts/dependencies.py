@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from tandem.accounts import errors, sessions
 from tandem.accounts.cookies import DONT_REMEMBER, expired_cookies, not_remembered, session_cookie, session_cookies
@@ -12,7 +11,7 @@ from tandem.accounts.credentials import SAFE_METHODS, SESSION_LIFE, Credential, 
 from tandem.accounts.origins import distrusted, read_headers, trusted_target
 from tandem.accounts.secrets import sign
 from tandem.accounts.sessions import Client, Current
-from tandem.core.db import Database
+from tandem.core.db import Begin, Database
 from tandem.core.ratelimit import Limit, count_address, count_principal
 from tandem.core.settings import Settings
 
@@ -99,10 +98,10 @@ async def limit_per_address(call: CallDep) -> None:
     await PER_ADDRESS.per_address(call.request)
 
 
-async def transaction(call: CallDep) -> AsyncIterator[AsyncSession]:
-    """Takes a connection at its first statement only, and commits before the response."""
-    async with call.database.session() as session:
-        yield session
+async def transaction(call: CallDep) -> AsyncIterator[Begin]:
+    """Takes a connection when it is begun, not before, and commits before the response."""
+    async with call.database.late_transaction() as begin:
+        yield begin
 
 
 async def current_or_none(call: CallDep) -> Current | None:
@@ -134,7 +133,7 @@ async def current_session(current: MaybeCurrent) -> Current:
 
 
 CurrentSession = Annotated[Current, Depends(current_session)]
-Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
+Transaction = Annotated[Begin, Depends(transaction, scope="function")]
 
 
 async def limit_password_guesses(call: CallDep, current: CurrentSession) -> None:

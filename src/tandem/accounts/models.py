@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, DateTime, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tandem.core.db import Base
+from tandem.core.base import Base
 
 _NOW = text("CURRENT_TIMESTAMP")
 

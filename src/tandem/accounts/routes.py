@@ -53,11 +53,11 @@ _OPEN: dict[str, Any] = {"security": []}  # needs no credential
 
 
 @router.post("/sign-up/email", dependencies=_LOGIN, responses=_errors(*_BODY, 403, 422), openapi_extra=_OPEN)
-async def sign_up(call: CallDep, body: SignUp, session: Transaction) -> SignedUp:
+async def sign_up(call: CallDep, body: SignUp, begin: Transaction) -> SignedUp:
     """Create a user and sign them in."""
     await PER_EMAIL.hit(call.request, body.email)
     call.require_trusted_target(body.callbackURL)
-    token, user = await service.sign_up(call.database, session, call.settings, body, client=call.client)
+    token, user = await service.sign_up(call.database, begin, call.settings, body, client=call.client)
     call.set_session(token, remember=body.rememberMe is not False)
     return SignedUp(token=token, user=UserView.model_validate(user))
 
@@ -69,11 +69,11 @@ async def sign_up(call: CallDep, body: SignUp, session: Transaction) -> SignedUp
     openapi_extra=_OPEN,
     response_model_exclude_unset=True,
 )
-async def sign_in(call: CallDep, body: SignIn, session: Transaction) -> SignedIn:
+async def sign_in(call: CallDep, body: SignIn, begin: Transaction) -> SignedIn:
     """Sign in. Give the `token` as `Authorization: Bearer`, or let the browser keep the cookie."""
     await PER_EMAIL.hit(call.request, body.email.lower())
     call.require_trusted_target(body.callbackURL)
-    token, user = await service.sign_in(call.database, session, call.settings, body, client=call.client)
+    token, user = await service.sign_in(call.database, begin, call.settings, body, client=call.client)
     call.set_session(token, remember=body.rememberMe is not False)
     view = UserView.model_validate(user)
     if not body.callbackURL:
@@ -83,10 +83,10 @@ async def sign_in(call: CallDep, body: SignIn, session: Transaction) -> SignedIn
 
 
 @router.post("/sign-out", responses=_errors(403), openapi_extra=_OPEN)
-async def sign_out(call: CallDep, current: MaybeCurrent, session: Transaction) -> Success:
+async def sign_out(call: CallDep, current: MaybeCurrent, begin: Transaction) -> Success:
     """End the session; without one nothing happens but that the cookies are removed."""
     if current is not None:
-        await sessions.end(session, current)
+        await sessions.end(await begin(), current)
     call.forget_session()
     return Success()
 
@@ -113,50 +113,50 @@ async def list_sessions(call: CallDep, current: CurrentSession) -> list[SessionV
 
 
 @router.post("/revoke-session", responses=_errors(*_BODY, 401, 403))
-async def revoke_session(call: CallDep, body: RevokeSession, current: CurrentSession, session: Transaction) -> Status:
+async def revoke_session(call: CallDep, body: RevokeSession, current: CurrentSession, begin: Transaction) -> Status:
     """End one of the caller's sessions; one that is none of theirs is left alone without an error."""
-    if await sessions.revoke(session, call.settings, current, body.token):
+    if await sessions.revoke(await begin(), call.settings, current, body.token):
         call.forget_session()
     return Status()
 
 
 @router.post("/revoke-other-sessions", responses=_errors(401, 403))
-async def revoke_other_sessions(current: CurrentSession, session: Transaction) -> Status:
+async def revoke_other_sessions(current: CurrentSession, begin: Transaction) -> Status:
     """End every session of the caller but this one."""
-    await sessions.revoke_all(session, current.user_id, keep=current.session_id)
+    await sessions.revoke_all(await begin(), current.user_id, keep=current.session_id)
     return Status()
 
 
 @router.post("/revoke-sessions", responses=_errors(401, 403))
-async def revoke_sessions(call: CallDep, current: CurrentSession, session: Transaction) -> Status:
+async def revoke_sessions(call: CallDep, current: CurrentSession, begin: Transaction) -> Status:
     """End every session of the caller."""
-    await sessions.revoke_all(session, current.user_id)
+    await sessions.revoke_all(await begin(), current.user_id)
     call.forget_session()
     return Status()
 
 
 @router.post("/change-password", dependencies=_GUESS, responses=_errors(*_BODY, 401, 403))
 async def change_password(
-    call: CallDep, body: ChangePassword, current: CurrentSession, session: Transaction
+    call: CallDep, body: ChangePassword, current: CurrentSession, begin: Transaction
 ) -> PasswordChanged:
     """Change the password; with `revokeOtherSessions` all sessions end and a new one begins."""
-    token = await service.change_password(call.database, session, call.settings, current, body, client=call.client)
+    token = await service.change_password(call.database, begin, call.settings, current, body, client=call.client)
     if token is not None:
         call.set_session(token, remember=not call.not_remembered)
     return PasswordChanged(token=token, user=UserView.model_validate(current.user))
 
 
 @router.post("/update-user", responses=_errors(*_BODY, 401, 403))
-async def update_user(body: UpdateUser, current: CurrentSession, session: Transaction) -> Status:
+async def update_user(body: UpdateUser, current: CurrentSession, begin: Transaction) -> Status:
     """Change the caller's name or image."""
-    await service.update_user(session, current, body)
+    await service.update_user(begin, current, body)
     return Status()
 
 
 @router.post("/delete-user", dependencies=_GUESS, responses=_errors(*_BODY, 401, 403))
-async def delete_user(call: CallDep, body: DeleteUser, current: CurrentSession, session: Transaction) -> UserDeleted:
+async def delete_user(call: CallDep, body: DeleteUser, current: CurrentSession, begin: Transaction) -> UserDeleted:
     """Delete the caller's account with everything in it. There is no way back."""
-    await service.delete_user(call.database, session, current, body.password)
+    await service.delete_user(call.database, begin, current, body.password)
     call.forget_session()
     return UserDeleted()
 

@@ -1,30 +1,37 @@
 """Users and their passwords: sign-up, sign-in, change, deletion.
 
 Hashing a password takes tens of milliseconds, so every function reads on a connection of its own and gives it back,
-hashes, and only then writes in the caller's transaction, which has taken no connection until that moment.
+hashes, and only then begins the caller's transaction, which has taken no connection until that moment.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
-
-from sqlalchemy import delete, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from tandem.accounts import errors, passwords, queries, sessions
 from tandem.accounts.credentials import milliseconds
-from tandem.accounts.models import Account, User
 from tandem.accounts.queries import Row
 from tandem.accounts.schemas import ChangePassword, SignIn, SignUp, UpdateUser, is_email
 from tandem.accounts.secrets import random_id
 from tandem.accounts.sessions import Client, Current
-from tandem.core.db import Database
+from tandem.core.db import Begin, Connection, Database
 from tandem.core.settings import Settings
+
+_INSERT_USER = """
+    INSERT INTO "user" (id, name, email, "emailVerified", image, "createdAt", "updatedAt")
+    VALUES ($1, $2, $3, false, $4, $5, $5) ON CONFLICT (email) DO NOTHING
+    RETURNING "createdAt", "updatedAt", "emailVerified", id, name, email, image"""
+_INSERT_ACCOUNT = """
+    INSERT INTO "account" (id, "accountId", "providerId", "userId", password, "createdAt", "updatedAt")
+    VALUES ($1, $2, 'credential', $2, $3, $4, $4)"""
+_UPDATE_ACCOUNT = """
+    UPDATE "account" SET password = $3, "updatedAt" = $4 WHERE id = $1 AND password = $2 RETURNING id"""
+_UPDATE_USER = """
+    UPDATE "user" SET name = coalesce($2, name), image = CASE WHEN $3::boolean THEN $4 ELSE image END, "updatedAt" = $5
+    WHERE id = $1"""
+_DELETE_USER = 'DELETE FROM "user" WHERE id = $1'
 
 
 async def sign_up(
-    database: Database, session: AsyncSession, settings: Settings, wish: SignUp, *, client: Client
+    database: Database, begin: Begin, settings: Settings, wish: SignUp, *, client: Client
 ) -> tuple[str, Row]:
     """A new user and their first session: its token and the user's row. Raises AuthError."""
     check_new_password(wish.password)
@@ -33,13 +40,14 @@ async def sign_up(
     if taken:
         raise errors.user_already_exists()
     hashed = await passwords.hash_password(wish.password)
-    user = await _insert_user(session, wish, hashed)
-    token = await sessions.create(session, settings, user["id"], client, remember=wish.rememberMe is not False)
+    connection = await begin()
+    user = await _insert_user(connection, wish, hashed)
+    token = await sessions.create(connection, settings, user["id"], client, remember=wish.rememberMe is not False)
     return token, user
 
 
 async def sign_in(
-    database: Database, session: AsyncSession, settings: Settings, wish: SignIn, *, client: Client
+    database: Database, begin: Begin, settings: Settings, wish: SignIn, *, client: Client
 ) -> tuple[str, Row]:
     """A new session's token and the user's row. Raises AuthError, with the same work whether the user exists or not."""
     if not is_email(wish.email):
@@ -51,8 +59,9 @@ async def sign_in(
     right = await passwords.verify_password(account["password"] if account else None, wish.password)
     if not right or user is None or account is None:
         raise errors.invalid_email_or_password()
-    remember = wish.rememberMe is not False
-    token = await sessions.create_if_password_stands(session, settings, account, user["id"], client, remember=remember)
+    token = await sessions.create_if_password_stands(
+        await begin(), settings, account, user["id"], client, remember=wish.rememberMe is not False
+    )
     if token is None:
         raise errors.invalid_email_or_password()
     return token, user
@@ -60,7 +69,7 @@ async def sign_in(
 
 async def change_password(
     database: Database,
-    session: AsyncSession,
+    begin: Begin,
     settings: Settings,
     current: Current,
     wish: ChangePassword,
@@ -71,32 +80,32 @@ async def change_password(
     check_new_password(wish.newPassword)
     account = await verified_account(database, current, wish.currentPassword)
     hashed = await passwords.hash_password(wish.newPassword)
-    statement = update(Account).where(Account.id == account["id"], Account.password == account["password"])
-    now = milliseconds(datetime.now(UTC))
-    changed = await session.scalar(statement.values(password=hashed, updated_at=now).returning(Account.id))
-    if changed is None:  # someone else changed it meanwhile, so the current password is another one now
+    connection, now = await begin(), milliseconds(datetime.now(UTC))
+    if await connection.fetchval(_UPDATE_ACCOUNT, account["id"], account["password"], hashed, now) is None:
+        # Someone else changed it meanwhile, so the current password is another one now.
         raise errors.invalid_password()
     if not wish.revokeOtherSessions:
         return None
-    await sessions.revoke_all(session, current.user_id)
-    return await sessions.create(session, settings, current.user_id, client, remember=True)
+    await sessions.revoke_all(connection, current.user_id)
+    return await sessions.create(connection, settings, current.user_id, client, remember=True)
 
 
-async def update_user(session: AsyncSession, current: Current, wish: UpdateUser) -> None:
+async def update_user(begin: Begin, current: Current, wish: UpdateUser) -> None:
     """Set the fields that were sent. Raises AuthError."""
     if wish.email:
         raise errors.email_can_not_be_updated()
-    values: dict[str, Any] = wish.model_dump(include=wish.model_fields_set & {"name", "image"})
-    if not values:
+    if not wish.model_fields_set & {"name", "image"}:
         raise errors.no_fields_to_update()
-    now = milliseconds(datetime.now(UTC))
-    await session.execute(update(User).where(User.id == current.user_id).values(updated_at=now, **values))
+    connection, now = await begin(), milliseconds(datetime.now(UTC))
+    new_image = "image" in wish.model_fields_set
+    await connection.execute(_UPDATE_USER, current.user_id, wish.name, new_image, wish.image, now)
 
 
-async def delete_user(database: Database, session: AsyncSession, current: Current, password: str) -> None:
+async def delete_user(database: Database, begin: Begin, current: Current, password: str) -> None:
     """Remove the user; everything of theirs goes with the row by cascade. Raises AuthError."""
     await verified_account(database, current, password)
-    await session.execute(delete(User).where(User.id == current.user_id))
+    connection = await begin()
+    await connection.execute(_DELETE_USER, current.user_id)
 
 
 async def verified_account(database: Database, current: Current, password: str) -> Row:
@@ -123,13 +132,10 @@ def _check_not_too_long(password: str) -> None:
         raise errors.password_too_long()
 
 
-async def _insert_user(session: AsyncSession, wish: SignUp, hashed: str) -> Mapping[str, Any]:
-    now, user_id = milliseconds(datetime.now(UTC)), random_id()
-    user = {"id": user_id, "name": wish.name, "email": wish.email, "emailVerified": False, "image": wish.image}
-    user |= {"createdAt": now, "updatedAt": now}
-    statement = insert(User.__table__).values(user).on_conflict_do_nothing(index_elements=["email"])  # type: ignore[arg-type]
-    if await session.scalar(statement.returning(User.id)) is None:  # a sign-up at the same moment was first
+async def _insert_user(connection: Connection, wish: SignUp, hashed: str) -> Row:
+    user_id, now = random_id(), milliseconds(datetime.now(UTC))
+    user = await connection.fetchrow(_INSERT_USER, user_id, wish.name, wish.email, wish.image, now)
+    if user is None:  # a sign-up at the same moment was first
         raise errors.user_already_exists()
-    credential = {"account_id": user_id, "provider_id": "credential", "user_id": user_id, "password": hashed}
-    await session.execute(insert(Account).values(id=random_id(), created_at=now, updated_at=now, **credential))
-    return user
+    await connection.execute(_INSERT_ACCOUNT, random_id(), user_id, hashed, now)
+    return dict(user)

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, insert, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from tandem.accounts import queries
 from tandem.accounts.credentials import (
     SESSION_LIFE,
@@ -15,12 +12,18 @@ from tandem.accounts.credentials import (
     slide,
     slide_is_due,
 )
-from tandem.accounts.models import Account, Session
 from tandem.accounts.queries import Row
 from tandem.accounts.secrets import random_id, stored_session_token
 from tandem.core.db import Connection
 from tandem.core.settings import Settings
 
+_INSERT = """
+    INSERT INTO "session" (id, "userId", token, "createdAt", "updatedAt", "expiresAt", "ipAddress", "userAgent")
+    VALUES ($1, $2, $3, $4, $4, $5, $6, $7)"""
+_LOCK_ACCOUNT = 'SELECT id FROM "account" WHERE id = $1 AND password = $2 FOR SHARE'
+_REVOKE = 'DELETE FROM "session" WHERE "userId" = $1 AND (id = $2 OR token = $3) RETURNING id'
+_END = 'DELETE FROM "session" WHERE id = $1'
+_REVOKE_ALL = 'DELETE FROM "session" WHERE "userId" = $1 AND id IS DISTINCT FROM $2'
 _PURGE = (
     'DELETE FROM "session" WHERE id IN (SELECT id FROM "session" WHERE "expiresAt" <= now() LIMIT 1000)',
     'DELETE FROM "verification" WHERE id IN (SELECT id FROM "verification" WHERE "expiresAt" <= now() LIMIT 1000)',
@@ -73,32 +76,22 @@ async def find(
     return Current(credential.token, {**session, "expiresAt": until, "updatedAt": now}, user, slid=True)
 
 
-async def create(session: AsyncSession, settings: Settings, user_id: str, client: Client, *, remember: bool) -> str:
+async def create(connection: Connection, settings: Settings, user_id: str, client: Client, *, remember: bool) -> str:
     """A new session's token, which is kept nowhere but with the caller."""
     token, now = random_id(), milliseconds(datetime.now(UTC))
-    await session.execute(
-        insert(Session).values(
-            id=random_id(),
-            user_id=user_id,
-            token=stored_session_token(settings, token),
-            created_at=now,
-            updated_at=now,
-            expires_at=now + (SESSION_LIFE if remember else SHORT_SESSION_LIFE),
-            ip_address=client.address,
-            user_agent="".join(c for c in client.user_agent if c.isprintable())[:MAX_USER_AGENT],
-        )
-    )
+    stored, until = stored_session_token(settings, token), now + (SESSION_LIFE if remember else SHORT_SESSION_LIFE)
+    user_agent = "".join(c for c in client.user_agent if c.isprintable())[:MAX_USER_AGENT]
+    await connection.execute(_INSERT, random_id(), user_id, stored, now, until, client.address, user_agent)
     return token
 
 
 async def create_if_password_stands(
-    session: AsyncSession, settings: Settings, account: Row, user_id: str, client: Client, *, remember: bool
+    connection: Connection, settings: Settings, account: Row, user_id: str, client: Client, *, remember: bool
 ) -> str | None:
     """As `create`; None when the password was changed or the user deleted while it was being verified."""
-    unchanged = select(Account.id).where(Account.id == account["id"], Account.password == account["password"])
-    if await session.scalar(unchanged.with_for_update(read=True)) is None:
+    if await connection.fetchval(_LOCK_ACCOUNT, account["id"], account["password"]) is None:
         return None
-    return await create(session, settings, user_id, client, remember=remember)
+    return await create(connection, settings, user_id, client, remember=remember)
 
 
 async def listing(connection: Connection, current: Current) -> list[Row]:
@@ -110,25 +103,23 @@ async def listing(connection: Connection, current: Current) -> list[Row]:
     return [{**r, "token": current.token if r["id"] == current.session_id else r["id"]} for r in rows]
 
 
-async def revoke(session: AsyncSession, settings: Settings, current: Current, token: str) -> bool:
+async def revoke(connection: Connection, settings: Settings, current: Current, token: str) -> bool:
     """End one of the user's sessions, named by its token or its handle; whether it was the current one.
 
     A session that is none of theirs is left alone without a word, as better-auth does.
     """
-    mine = or_(Session.id == token, Session.token == stored_session_token(settings, token))
-    statement = delete(Session).where(Session.user_id == current.user_id, mine).returning(Session.id)
-    return current.session_id in set(await session.scalars(statement))
+    ended = await connection.fetch(_REVOKE, current.user_id, token, stored_session_token(settings, token))
+    return current.session_id in {row["id"] for row in ended}
 
 
-async def end(session: AsyncSession, current: Current) -> None:
+async def end(connection: Connection, current: Current) -> None:
     """End the session of this very request."""
-    await session.execute(delete(Session).where(Session.id == current.session_id))
+    await connection.execute(_END, current.session_id)
 
 
-async def revoke_all(session: AsyncSession, user_id: str, *, keep: str | None = None) -> None:
+async def revoke_all(connection: Connection, user_id: str, *, keep: str | None = None) -> None:
     """End the user's sessions, but for the one with id `keep`."""
-    statement = delete(Session).where(Session.user_id == user_id)
-    await session.execute(statement if keep is None else statement.where(Session.id != keep))
+    await connection.execute(_REVOKE_ALL, user_id, keep)
 
 
 async def purge_expired(connection: Connection) -> int:

@@ -1,21 +1,19 @@
 """The database: one pooled engine a process, transactions that commit at the edge, reads that leave Postgres as JSON.
 
 A request takes exactly one connection from the pool. Hot paths speak SQL on the asyncpg connection itself: reads in
-autocommit (one round trip a statement, no BEGIN), writes inside `transaction()`. Features whose statements are composed
-use a SQLAlchemy session on the same pool. Measured in one run, CPU per insert with the session lookup: 0.9 ms on
+autocommit (one round trip a statement, no BEGIN), writes inside `transaction()`. Where statements must be composed, a
+SQLAlchemy session is to be had on the same pool. Measured in one run, CPU per insert with the session lookup: 0.9 ms on
 asyncpg's transaction, 1.8 ms through an AsyncSession (docs/adr/0003-sql-on-the-hot-path.md).
 """
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
-from sqlalchemy import MetaData, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 from sqlalchemy.util.concurrency import greenlet_spawn, in_greenlet
 
@@ -24,27 +22,29 @@ from tandem.core.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from tandem.core.base import NAMING as NAMING  # noqa: PLC0414 - exported
+    from tandem.core.base import Base as Base  # noqa: PLC0414
 
     # What a read runs on; asyncpg's own pool hands out a proxy of the same interface.
     Connection: TypeAlias = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
 else:
     Connection = Any
 
+Begin: TypeAlias = Callable[[], Awaitable[Connection]]
+"""Begins a request's transaction at the first call, and gives its connection at every call."""
+
 IDLE_BEFORE_PING = 5.0  # seconds; asyncpg itself notices a connection that the server closed in an orderly way
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
 
+def __getattr__(name: str) -> Any:
+    """`Base` and `NAMING`, which moved to core.base, for as long as somebody still looks for them here."""
+    if name in {"Base", "NAMING"}:
+        from tandem.core import base
 
-class Base(DeclarativeBase):
-    """The declarative base of shared tables. Each service collects the metadata of the features it is made of."""
-
-    metadata = MetaData(naming_convention=NAMING)
+        return getattr(base, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Database:
@@ -52,7 +52,7 @@ class Database:
 
     def __init__(self, settings: Settings, where: DatabaseUrl) -> None:
         self.where = where
-        self.engine: AsyncEngine = _engine(settings, where)
+        self.engine = _engine(settings, where)  # its methods wait for the network, each in a greenlet of its own
 
     @property
     def pool(self) -> AsyncAdaptedQueuePool:
@@ -85,7 +85,7 @@ class Database:
                 fairy.invalidate()
                 raise
             fairy.invalidate()
-        return await greenlet_spawn(self.engine.sync_engine.raw_connection)
+        return await greenlet_spawn(self.engine.raw_connection)
 
     def _take_idle(self) -> PoolProxiedConnection | None:
         if not self.pool.checkedin():
@@ -96,13 +96,33 @@ class Database:
             return None
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncSession]:
+    async def late_transaction(self) -> AsyncIterator[Begin]:
+        """A transaction that takes no connection before it is begun, for work that takes its time before it writes.
+
+        Committed when the block ends, rolled back when it raises.
+        """
+        async with AsyncExitStack() as stack:
+            begun: Connection | None = None
+
+            async def begin() -> Connection:
+                nonlocal begun
+                if begun is None:
+                    begun = await stack.enter_async_context(self.connection())
+                    await stack.enter_async_context(begun.transaction())
+                return begun
+
+            yield begin
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["AsyncSession"]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+        from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession  # with the ORM, 5 MB that most servers never need
+
+        async with AsyncSession(AsyncEngine(self.engine), expire_on_commit=False) as session, session.begin():
             yield session
 
     async def close(self) -> None:
-        await self.engine.dispose()
+        await greenlet_spawn(self.engine.dispose)
 
 
 class _ConnectElsewhere(Exception):
@@ -131,14 +151,14 @@ async def read_json(connection: Connection, sql: str, *args: Any) -> bytes:
     return text.encode()
 
 
-def _engine(settings: Settings, where: DatabaseUrl) -> AsyncEngine:
+def _engine(settings: Settings, where: DatabaseUrl) -> Engine:
     args = dict(where.connect_args)
     # The client's own bound, should the server not answer at all.
     args["command_timeout"] = settings.statement_timeout + 5
     if not where.transaction_pooler:  # a pooler refuses settings it does not know at connect
         limits = {"statement_timeout": settings.statement_timeout, "lock_timeout": settings.lock_timeout}
         args["server_settings"] |= {name: str(int(seconds * 1000)) for name, seconds in limits.items()}
-    engine = create_async_engine(
+    engine = create_engine(
         where.url,
         connect_args=args,
         echo=settings.sql_echo,
@@ -169,23 +189,23 @@ def _lay_idle(info: dict[Any, Any]) -> bool:
     return bool(now - info.get("idle_since", now) > IDLE_BEFORE_PING)
 
 
-def _ping_before_use(engine: AsyncEngine) -> None:
+def _ping_before_use(engine: Engine) -> None:
     """SQLAlchemy's `pool_pre_ping` without its three round trips on every request.
 
     A connection that the server closed is known locally at once; one that lay idle (a suspended Neon database, a load
     balancer that dropped it silently) is asked before it is used. `DisconnectionError` makes the pool replace it.
     """
 
-    @event.listens_for(engine.sync_engine, "do_connect")
+    @event.listens_for(engine, "do_connect")
     def refuse_to_wait(*_: Any) -> None:
         if not in_greenlet():
             raise _ConnectElsewhere
 
-    @event.listens_for(engine.sync_engine, "checkin")
+    @event.listens_for(engine, "checkin")
     def remember(_: Any, record: Any) -> None:
         record.info["idle_since"] = time.monotonic()
 
-    @event.listens_for(engine.sync_engine, "checkout")
+    @event.listens_for(engine, "checkout")
     def ping(dbapi_connection: Any, record: Any, _: Any) -> None:
         if dbapi_connection.driver_connection.is_closed():
             raise DisconnectionError("the server closed this connection")

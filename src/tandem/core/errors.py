@@ -107,6 +107,14 @@ class InvalidPayload(Problem):
         return cls(f"{field}: {message}", errors=[{"field": field, "message": message, "code": code}])
 
 
+class IdempotencyKeyReused(InvalidPayload):
+    code, title = "idempotency_key_reused", "This Idempotency-Key was used for another request"
+
+
+class IdempotencyKeyInUse(Conflict):
+    code, title = "idempotency_key_in_use", "A request with this Idempotency-Key has not been answered yet"
+
+
 class TooManyRequests(Problem):
     status, code, title = 429, "rate_limited", "Too many requests"
 

@@ -15,6 +15,8 @@ from tandem.core.errors import (
     ContentTooLarge,
     DatabaseUnavailable,
     Forbidden,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
     InvalidPayload,
     MalformedJson,
     NotFound,
@@ -129,9 +131,11 @@ def _common_problems(path: str, operation: dict[str, Any]) -> list[type[Problem]
     parameters = _parameters(operation)
     if "cursor" in parameters:
         found += [InvalidCursor]
+    if "idempotency-key" in parameters:
+        found += [IdempotencyKeyReused, IdempotencyKeyInUse]
     if "if-match" in parameters:
         found += [PreconditionFailed]
-    if "{" in path:
+    if "{" in path or "x-organization-id" in parameters:
         found += [NotFound]
     if operation["security"]:
         found += [Unauthorized, Forbidden]
@@ -141,7 +145,8 @@ def _common_problems(path: str, operation: dict[str, Any]) -> list[type[Problem]
 
 
 def _parameters(operation: dict[str, Any]) -> set[str]:
-    return {parameter["name"] for parameter in operation.get("parameters", [])}
+    """Their names in lower case, as headers are the same in any."""
+    return {parameter["name"].lower() for parameter in operation.get("parameters", [])}
 
 
 def _response(classes: list[type[Problem]]) -> dict[str, Any]:

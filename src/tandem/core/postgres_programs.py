@@ -28,6 +28,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from tandem.core.operator_error import OperatorError
+
 OLDEST_MAJOR = 16
 STATE_DIR = Path("/var/lib/tandem")  # used by root only; /var/lib is root's, so nobody else can plant files in it
 SYSTEM_DIRS = Path("/usr/lib/postgresql")
@@ -64,7 +66,7 @@ os.execve(command[0], command, environment)
 """
 
 
-class EmbeddedPostgresError(RuntimeError):
+class EmbeddedPostgresError(OperatorError):
     """The embedded server cannot do what was asked; the message says what happened and what to do."""
 
 

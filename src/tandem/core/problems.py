@@ -36,6 +36,7 @@ from tandem.core.requests import dotted
 
 MAX_ERRORS = 50  # reported of one request
 MAX_MESSAGE = 300  # characters
+_LENGTHS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}
 
 _BY_STATUS: dict[int, type[Problem]] = {
     cls.status: cls
@@ -108,7 +109,8 @@ def _invalid(errors: Sequence[Any]) -> Problem:
     if any(e["type"] == "json_invalid" for e in errors):
         return MalformedJson()
     reported = [
-        {"field": _field(e["loc"]), "message": _message(e["msg"]), "code": e["type"]} for e in errors[:MAX_ERRORS]
+        {"field": _field(e["loc"]), "message": _message(e["msg"]), "code": e["type"]}
+        for e in map(_of_characters, errors[:MAX_ERRORS])
     ]
     if len(reported) == 1:
         detail = f"{reported[0]['field']}: {reported[0]['message']}"
@@ -120,6 +122,16 @@ def _invalid(errors: Sequence[Any]) -> Problem:
 def _field(loc: Sequence[int | str]) -> str:
     """The dotted path without where it was (`body`, `query`, …), unless there is nothing else."""
     return dotted(tuple(loc[1:])) or dotted(tuple(loc))
+
+
+def _of_characters(error: Any) -> Any:
+    """A text's limit that stands behind another check: pydantic then calls its characters items."""
+    if error["type"] not in _LENGTHS or not isinstance(error.get("input"), str):
+        return error
+    bound, limit = _LENGTHS[error["type"]]
+    number = error["ctx"][limit]
+    message = f"String should have {bound} {number} character{'' if number == 1 else 's'}"
+    return {**error, "type": f"string_{error['type']}", "msg": message}
 
 
 def _message(text: str) -> str:

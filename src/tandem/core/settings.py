@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tandem.core.operator_error import OperatorError
 from tandem.core.postgres_url import DatabaseUrl, DatabaseUrlError, parse_database_url
 from tandem.core.rates import RateError, parse_rate
 
@@ -25,8 +26,10 @@ _PLACEHOLDER_PASSWORDS = {"password", "pass", "secret", "postgres", "user", "exa
 _EXAMPLE_HOST = re.compile(r"(?:^|\.)example\.(?:com|org|net)$|\.example$|^(?:host|hostname)$")
 
 
-class SettingsError(RuntimeError):
+class SettingsError(OperatorError):
     """The environment does not describe a service that may start. The message lists every problem and its remedy."""
+
+    exit_status = 2
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -239,7 +242,7 @@ class Settings(BaseSettings):
         secret = self.session_hash_secret.get_secret_value()
         if "session_hash_secret" not in self.model_fields_set:
             yield "SESSION_HASH_SECRET is not set: make one with `openssl rand -hex 32`, the same in the auth-server"
-        elif _placeholder(secret) or len(secret) < MIN_SECRET_LENGTH or len(set(secret)) < 8:
+        elif placeholder(secret) or len(secret) < MIN_SECRET_LENGTH or len(set(secret)) < 8:
             yield (
                 f"SESSION_HASH_SECRET is a placeholder or shorter than {MIN_SECRET_LENGTH} characters:"
                 " generate one with `openssl rand -hex 32`"
@@ -251,7 +254,7 @@ class Settings(BaseSettings):
                 yield f"CORS_ORIGINS contains {origin!r}: name real origins, as in https://app.netlify.app"
 
 
-def _placeholder(value: str) -> bool:
+def placeholder(value: str) -> bool:
     return _PLACEHOLDER.search(value.lower()) is not None
 
 
@@ -259,14 +262,14 @@ def _placeholder_url(url: str) -> bool:
     where = parse_database_url(url).url
     password = str(where.password or "").lower()
     host = (where.host or "").lower()
-    return _placeholder(url) or password in _PLACEHOLDER_PASSWORDS or _EXAMPLE_HOST.search(host) is not None
+    return placeholder(url) or password in _PLACEHOLDER_PASSWORDS or _EXAMPLE_HOST.search(host) is not None
 
 
 def _real_origin(origin: str) -> bool:
     parts = urlsplit(origin)
     host = parts.hostname or ""
     exact = origin == f"{parts.scheme}://{parts.netloc}" and parts.scheme in {"https", "http"} and "@" not in origin
-    return exact and bool(host) and "*" not in host and not _placeholder(host) and not _EXAMPLE_HOST.search(host)
+    return exact and bool(host) and "*" not in host and not placeholder(host) and not _EXAMPLE_HOST.search(host)
 
 
 S = TypeVar("S", bound=Settings)

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, DateTime, ForeignKey, MetaData, Text, Uuid, f
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tandem.accounts.models import User
-from tandem.core.db import NAMING
+from tandem.core.base import NAMING
 
 USER_ID = User.__table__.c.id
 

@@ -1,22 +1,25 @@
 """Momentum's application: `uvicorn tandem.momentum.main:app`."""
 
-from fastapi import FastAPI
+from tandem.core.imports import lean_imports
 
-from tandem.accounts.access import signed_in
-from tandem.accounts.handlers import exception_handlers
-from tandem.accounts.routers import routers as account_routers
-from tandem.core.app import create_app
-from tandem.core.jobs.in_web import worker_in_web
-from tandem.core.settings import load_settings
-from tandem.momentum.labels.routes import router as labels
-from tandem.momentum.preferences.routes import router as preferences
-from tandem.momentum.projects.routes import router as projects
-from tandem.momentum.settings import MomentumSettings
-from tandem.momentum.statistics.routes import router as statistics
-from tandem.momentum.sync.routes import router as sync
-from tandem.momentum.tasks.routes import router as tasks
-from tandem.momentum.transfer.routes import IMPORT_BYTES
-from tandem.momentum.transfer.routes import router as transfer
+with lean_imports():
+    from fastapi import FastAPI
+
+    from tandem.accounts.access import signed_in
+    from tandem.accounts.handlers import exception_handlers
+    from tandem.accounts.routers import routers as account_routers
+    from tandem.core.app import create_app
+    from tandem.core.jobs.in_web import worker_in_web
+    from tandem.core.settings import load_settings
+    from tandem.momentum.labels.routes import router as labels
+    from tandem.momentum.preferences.routes import router as preferences
+    from tandem.momentum.projects.routes import router as projects
+    from tandem.momentum.settings import MomentumSettings
+    from tandem.momentum.statistics.routes import router as statistics
+    from tandem.momentum.sync.routes import router as sync
+    from tandem.momentum.tasks.routes import router as tasks
+    from tandem.momentum.transfer.routes import IMPORT_BYTES
+    from tandem.momentum.transfer.routes import router as transfer
 
 AREAS = ("tasks", "projects", "labels", "settings", "data")
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
@@ -52,7 +55,8 @@ def build(settings: MomentumSettings) -> FastAPI:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """`app` is built when a server asks for it, so that importing this module reads no environment."""
+    """`app` is built when a server first asks for it, so that importing this module reads no environment."""
     if name == "app":
-        return build(load_settings(MomentumSettings))
+        app = globals()["app"] = build(load_settings(MomentumSettings))  # kept: uvicorn asks twice
+        return app
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

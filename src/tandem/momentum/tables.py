@@ -8,8 +8,8 @@ import tandem.momentum.labels.models
 import tandem.momentum.preferences.models
 import tandem.momentum.projects.models
 import tandem.momentum.tasks.models  # noqa: F401
-from tandem.core.db import NAMING
-from tandem.core.db import Base as SharedBase
+from tandem.core.base import NAMING
+from tandem.core.base import Base as SharedBase
 from tandem.momentum.base import Base
 
 metadata = MetaData(naming_convention=NAMING)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -11,9 +10,7 @@ from tandem.core.development_database import attach, data_dir
 from tandem.core.postgres import EmbeddedPostgres, EmbeddedPostgresError
 from tandem.core.settings import Settings, SettingsError, load_settings
 from tandem.ops.services import Service
-
-if TYPE_CHECKING:
-    from tandem.ops.migrate import Progress, Target
+from tandem.ops.target import Progress, Target
 
 
 def embedded_server() -> EmbeddedPostgres:
@@ -21,7 +18,7 @@ def embedded_server() -> EmbeddedPostgres:
 
 
 @contextmanager
-def database_url(settings: Settings, on_progress: "Progress") -> Iterator[str]:
+def database_url(settings: Settings, on_progress: Progress) -> Iterator[str]:
     """The URL to work on while the block lasts. Starts the embedded server, or joins the one `tandem up` runs.
 
     Raises EmbeddedPostgresError, and SettingsError for a deployment without a URL.
@@ -46,13 +43,11 @@ def database_url(settings: Settings, on_progress: "Progress") -> Iterator[str]:
 
 
 @contextmanager
-def migration_target(service: Service, on_progress: "Progress") -> "Iterator[Target]":
+def migration_target(service: Service, on_progress: Progress) -> Iterator[Target]:
     """Where migrations run: the direct address when there is one.
 
     Asks for no other setting than the database, so that a release step needs no more.
     """
-    from tandem.ops.migrate import Target  # with Alembic, which a server does without
-
     try:
         settings = service.settings_class()
     except ValidationError:

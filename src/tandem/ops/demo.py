@@ -14,11 +14,12 @@ from uuid import UUID, uuid5
 
 from fastapi import FastAPI
 
+from tandem.core.operator_error import OperatorError
 from tandem.core.settings import load_settings
 from tandem.ops.in_process import Answer, call
-from tandem.ops.migrate import Progress
 from tandem.ops.serve import ready_database
 from tandem.ops.services import Service
+from tandem.ops.target import Progress
 
 EMAIL = "demo@example.com"
 PASSWORD = "tandem-demo-password"  # noqa: S105 - printed for whoever runs it; there is no demo in production
@@ -86,7 +87,7 @@ INBOX = (
 )
 
 
-class DemoError(RuntimeError):
+class DemoError(OperatorError):
     """The demo account could not be made; the message says why."""
 
 
@@ -101,6 +102,8 @@ class Made:
 
 def refresh(service: Service, on_progress: Progress) -> Made:
     """Raises DemoError, and what a missing database raises."""
+    if service.name != "momentum":
+        raise DemoError(f"there is no demo of {service.title}: `tandem demo momentum`")
     settings = load_settings(service.settings_class)
     if settings.deployed:
         raise DemoError(f"ENVIRONMENT is {settings.environment}: an account with a public password has no place there")

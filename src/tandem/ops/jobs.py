@@ -13,16 +13,17 @@ from rich.table import Table
 
 from tandem.core.db import Connection
 from tandem.core.jobs import operate
+from tandem.core.operator_error import OperatorError
 from tandem.core.postgres_url import parse_database_url
 from tandem.ops.database import migration_target
-from tandem.ops.migrate import Progress
 from tandem.ops.services import Service
+from tandem.ops.target import Progress
 
 T = TypeVar("T")
 PART = 10_000  # jobs deleted in one transaction
 
 
-class JobsError(RuntimeError):
+class JobsError(OperatorError):
     """The jobs could not be asked or changed; the message says why."""
 
 

@@ -11,7 +11,7 @@ for a plain `alembic upgrade head` too.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,17 +30,15 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tandem.core.db import Connection as Asyncpg
 from tandem.core.jobs.queue_table import TABLES
+from tandem.core.operator_error import OperatorError
 from tandem.core.postgres_url import DatabaseUrl, parse_database_url
 from tandem.core.revisions import migrations_dir
 from tandem.ops.services import Service
-
-Progress = Callable[[str], None]
+from tandem.ops.target import START_DEADLINE, TURN_DEADLINE, Progress, Target
 
 LOCK_KEY = 0x74616E64656D  # "tandem"; advisory locks belong to one database, so services do not meet
 LOCK_TIMEOUT = 2.0  # seconds a statement queues for a table lock
 LOCK_RETRIES = 10
-START_DEADLINE = 60.0  # seconds for a database that is still starting
-TURN_DEADLINE = 600.0  # seconds for another instance's migration
 POLL = 0.25
 
 # The server answers but not yet, or nobody listens yet. A wrong password or a missing database will not mend itself.
@@ -53,7 +51,7 @@ _NOT_YET = (
 )
 
 
-class MigrationError(RuntimeError):
+class MigrationError(OperatorError):
     """Nothing or not everything was migrated; the message says why and what to do."""
 
 
@@ -64,17 +62,6 @@ class Status:
     current: str | None
     head: str
     pending: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What `migrations/env.py` finds in `config.attributes["target"]`."""
-
-    url: str
-    on_progress: Progress
-    start_deadline: float = START_DEADLINE
-    turn_deadline: float = TURN_DEADLINE
-    metadata: MetaData | None = None  # for `alembic revision --autogenerate` and `alembic check`
 
 
 def migrate(

@@ -4,10 +4,11 @@ import errno
 import os
 import socket
 
+from tandem.core.operator_error import OperatorError
 from tandem.ops.services import Service
 
 
-class PortError(RuntimeError):
+class PortError(OperatorError):
     """A port cannot be listened on; the message names the variable that chooses another."""
 
 

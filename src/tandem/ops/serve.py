@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Never
+from typing import Never
 
 from tandem.core.log import configure_logging
 from tandem.core.metrics_directory import prepare_multiprocess
@@ -13,9 +13,7 @@ from tandem.core.settings import Settings, load_settings
 from tandem.ops.database import database_url
 from tandem.ops.ports import require_free
 from tandem.ops.services import Service
-
-if TYPE_CHECKING:
-    from tandem.ops.migrate import Progress
+from tandem.ops.target import Progress
 
 
 def serve(
@@ -26,7 +24,7 @@ def serve(
     workers: int | None,
     reload: bool,
     with_worker: bool = False,
-    on_progress: "Progress",
+    on_progress: Progress,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then let requests in flight finish for SHUTDOWN_TIMEOUT seconds.
 
@@ -46,7 +44,7 @@ def serve(
 
 
 @contextmanager
-def ready_database(service: Service, settings: Settings, on_progress: "Progress") -> Iterator[None]:
+def ready_database(service: Service, settings: Settings, on_progress: Progress) -> Iterator[None]:
     """DATABASE_URL for this process and its children. The embedded database is migrated; a named one is its owner's."""
     embedded = settings.database_url is None
     with database_url(settings, on_progress) as url:

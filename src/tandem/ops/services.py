@@ -63,6 +63,16 @@ SERVICES = {
         port_variable="MOMENTUM_PORT",
         default_port=8000,
     ),
+    "market-ai": Service(
+        name="market-ai",
+        title="Market AI",
+        app="tandem.market_ai.main:app",
+        settings_path="tandem.market_ai.settings:MarketAiSettings",
+        metadata_path="tandem.market_ai.tables:metadata",
+        jobs_path="tandem.market_ai.worker:JOBS",
+        port_variable="MARKET_AI_PORT",
+        default_port=8001,
+    ),
 }
 
 

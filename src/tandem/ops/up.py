@@ -8,26 +8,28 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 from tandem.core.development_database import attach
+from tandem.core.operator_error import OperatorError
 from tandem.core.postgres import EmbeddedPostgres, EmbeddedPostgresError
 from tandem.core.settings import Settings, load_settings
 from tandem.ops.child import spawn
 from tandem.ops.database import embedded_server
-from tandem.ops.migrate import Progress, migrate
+from tandem.ops.migrate import migrate
 from tandem.ops.ports import chosen_port, require_free
-from tandem.ops.services import SERVICES, Service
+from tandem.ops.services import Service
+from tandem.ops.target import Progress
 
 HOST = "127.0.0.1"
 READY_DEADLINE = 60.0  # seconds from a server's start to its first healthy answer
 AFTER_DRAIN = 5.0  # seconds on top of SHUTDOWN_TIMEOUT before a child is killed
 
 
-class UpError(RuntimeError):
+class UpError(OperatorError):
     """Tandem could not start, or a part of it ended; the message says which."""
 
 
@@ -59,27 +61,28 @@ class Stop:
 
 
 @contextmanager
-def running(on_progress: Progress) -> Iterator[tuple[list[Running], "Supervisor"]]:
-    """Every service up, migrated and answering; stopped when the block ends, the servers before their database."""
+def running(wanted: Sequence[Service], on_progress: Progress) -> Iterator[tuple[list[Running], "Supervisor"]]:
+    """Services up, migrated and answering; stopped when the block ends, the servers before their database."""
     supervisor = Supervisor()
     server = None
     try:
-        environment = dict(os.environ)
-        settings = {service.name: load_settings(service.settings_class) for service in SERVICES.values()}
+        settings = {service.name: load_settings(service.settings_class) for service in wanted}
         _refuse_deployment(settings)
+        _refuse_one_database(settings)
+        for service in wanted:
+            require_free(HOST, chosen_port(service), service.port_variable)
         if any(one.database_url is None for one in settings.values()):
             server = embedded_server()
             _start(server, on_progress)
         services = []
-        for service in SERVICES.values():
-            ours = settings[service.name]
-            port = chosen_port(service)
-            require_free(HOST, port, service.port_variable)
+        for service in wanted:
+            ours, environment = settings[service.name], dict(os.environ)
             if ours.database_url is None and server is not None:
                 server.create_database(ours.database_name)
                 environment["DATABASE_URL"] = server.url(ours.database_name)
             on_progress(f"migrating {service.title}")
             _migrate(service, ours, environment.get("DATABASE_URL"), on_progress)
+            port = chosen_port(service)
             supervisor.start(service, port, environment, ours.shutdown_timeout)
             services.append(Running(service, f"http://{HOST}:{port}", ours.environment))
         for one in services:
@@ -164,6 +167,15 @@ def _refuse_deployment(settings: dict[str, Settings]) -> None:
                 f"ENVIRONMENT is {one.environment}, and `tandem up` is for development: run `tandem migrate {name}`, "
                 f"`tandem serve {name}` and `tandem worker {name}`"
             )
+
+
+def _refuse_one_database(settings: dict[str, Settings]) -> None:
+    if len(settings) > 1 and any(one.database_url is not None for one in settings.values()):
+        each = " or ".join(f"`tandem up {name}`" for name in settings)
+        raise UpError(
+            f"DATABASE_URL names one database, and every service has its own: unset it to use the embedded Postgres, "
+            f"or start one service with {each}"
+        )
 
 
 def _is_healthy(url: str) -> bool:

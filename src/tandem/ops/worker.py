@@ -11,10 +11,10 @@ from tandem.core.jobs.registry import Jobs
 from tandem.core.jobs.worker import Worker, working
 from tandem.core.log import configure_logging
 from tandem.core.settings import Settings, load_settings
-from tandem.ops.migrate import Progress
 from tandem.ops.ports import require_free
 from tandem.ops.serve import ready_database
 from tandem.ops.services import Service
+from tandem.ops.target import Progress
 
 
 def run(service: Service, *, once: bool, health_host: str, health_port: int | None, on_progress: Progress) -> None:

@@ -13,6 +13,7 @@ from tandem.core.db import Connection, Database
 from tandem.core.jobs import store
 from tandem.core.jobs.statements import Target, fetch
 from tandem.core.jobs.store import Fetch, Started
+from tandem.core.settings import Settings
 
 T = TypeVar("T")
 
@@ -21,16 +22,24 @@ class JobContext:
     """One run of one job.
 
     `attempt` counts starts from 1, `failures` the tries that failed before. `database` is for the handler's reads; what
-    it writes belongs into `finish()`.
+    it writes belongs into `finish()`. `settings` are those of the service, whose worker this is.
     """
 
-    def __init__(self, started: Started, database: Database, statement: Fetch, cancellation: anyio.CancelScope) -> None:
+    def __init__(
+        self,
+        started: Started,
+        database: Database,
+        statement: Fetch,
+        cancellation: anyio.CancelScope,
+        settings: Settings,
+    ) -> None:
         self.id: UUID = started.id
         self.type = started.type
         self.attempt = started.attempt
         self.failures = started.failures
         self.owner = started.owner
         self.database = database
+        self.settings = settings
         self._fetch = statement
         self._cancellation = cancellation
 

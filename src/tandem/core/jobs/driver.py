@@ -33,7 +33,8 @@ LISTEN_AGAIN = 0.2  # seconds
 ASK_LISTENER = 5.0  # seconds between two signs of life of the listening connection
 ANSWER = 5.0  # seconds it has for one
 COMMAND = 60.0  # seconds after which a statement without an answer counts as lost
-LEAVING = 3.0  # seconds a statement is repeated for once the worker has been told to stop
+TOLD_TO_STOP = "told to stop before the database answered"
+LEAVING = 3.0  # seconds a statement is repeated for once the worker leaves
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class ResilientDriver(Driver):
         self._up = asyncio.Event()
         self._shutdown = asyncio.Event()
         self._tasks = TaskManager()
-        self.leaving_since: float | None = None
+        self._leaving_since: float | None = None
 
     # ---- what the engine asks for
 
@@ -90,7 +91,11 @@ class ResilientDriver(Driver):
         self._channels_changed.set()
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen(), name="jobs-listener")
-        await self._up.wait()
+        while not self._up.is_set():
+            if self._out_of_patience():
+                raise ConnectionResetError(TOLD_TO_STOP)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._up.wait(), LISTEN_AGAIN)
 
     @property
     def shutdown(self) -> asyncio.Event:
@@ -118,6 +123,10 @@ class ResilientDriver(Driver):
         async with self._pool.acquire() as connection:
             yield connection
 
+    def leave(self) -> None:
+        """No statement is repeated for longer than LEAVING from now on."""
+        self._leaving_since = self._leaving_since or time.monotonic()
+
     def remove_listener(self, channel: str, callback: NotifyCallback) -> None:
         with suppress(ValueError):
             self._listeners.remove((channel, callback))
@@ -143,7 +152,7 @@ class ResilientDriver(Driver):
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _out_of_patience(self) -> bool:
-        return self.leaving_since is not None and time.monotonic() - self.leaving_since > LEAVING
+        return self._leaving_since is not None and time.monotonic() - self._leaving_since > LEAVING
 
     async def _listen(self) -> None:
         while True:
@@ -224,19 +233,17 @@ class EngineDriver(Driver):
 
 async def open_driver(where: DatabaseUrl, stop: asyncio.Event, *, size: int = 4) -> ResilientDriver:
     """Waits for a database that is still starting. Raises WorkerError where the schema is not there."""
-    driver: ResilientDriver | None = None
-    while driver is None:
+    while True:
         try:
             pool = await asyncpg.create_pool(min_size=1, max_size=size, command_timeout=COMMAND, **where.asyncpg_args)
-            driver = ResilientDriver(pool, where)
+            if await pool.fetchval("SELECT to_regclass('job_workers') IS NOT NULL"):
+                return ResilientDriver(pool, where)
+            pool.terminate()
+            raise WorkerError("the database has no job tables yet: run `tandem migrate` first")
         except (ConnectionError, FileNotFoundError, TimeoutError, asyncpg.CannotConnectNowError) as error:
             log.warning("jobs_database_not_ready", reason=type(error).__name__)
             if stop.is_set():
-                raise WorkerError("told to stop before the database answered") from None
+                raise WorkerError(TOLD_TO_STOP) from None
             await asyncio.sleep(LONGEST_PAUSE)
         except (asyncpg.PostgresError, OSError) as error:
             raise WorkerError(f"could not connect to the database: {error}") from None
-    if not (await driver.statement("SELECT to_regclass('job_workers') IS NOT NULL AS there"))[0]["there"]:
-        await driver.close()
-        raise WorkerError("the database has no job tables yet: run `tandem migrate` first")
-    return driver

@@ -15,9 +15,12 @@ MAX_DEDUPE_KEY = 500  # characters
 _INSERT = queue_table.queued("""
 INSERT INTO jobs (id, type, payload, priority, run_at, owner, dedupe_key)
 VALUES ($1::uuid, $2::text, $3::jsonb, $4::int, now() + $5::interval, $6::text, $7::text)
-ON CONFLICT (type, dedupe_key) WHERE dedupe_key IS NOT NULL AND status IN ('queued', 'running') DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING *""")
-_STANDING = "SELECT id FROM jobs WHERE type = $1 AND dedupe_key = $2 AND status IN ('queued', 'running')"
+_STANDING = """
+SELECT id FROM jobs WHERE id = $3
+ UNION ALL
+SELECT id FROM jobs WHERE type = $1 AND dedupe_key = $2 AND status IN ('queued', 'running') LIMIT 1"""
 _INSERT_MANY = queue_table.queued("""
 INSERT INTO jobs (id, type, payload, priority, run_at, owner)
 SELECT i.id, i.type, i.payload, $4::int, now() + $5::interval, $6::text
@@ -34,19 +37,21 @@ async def enqueue(
     priority: int = 0,
     dedupe_key: str | None = None,
     owner: str | None = None,
+    job_id: UUID | None = None,
 ) -> UUID:
     """The id of the job, which runs once the caller's transaction commits, and not before `delay` or `run_at`.
 
     Higher priorities go first. While a job of this type with the same `dedupe_key` waits or runs, no second one is
-    made and the first one's id is returned. `owner` is who may see it. Raises RuntimeError outside a transaction.
+    made and the first one's id is returned. `owner` is who may see it. `job_id` is an id of the caller's own, of which
+    no second job is made whatever became of the first. Raises RuntimeError outside a transaction.
     """
     require_transaction(target)
     if dedupe_key is not None and not 0 < len(dedupe_key) <= MAX_DEDUPE_KEY:
         raise ValueError(f"a dedupe key has 1 to {MAX_DEDUPE_KEY} characters")
     wait = _wait(delay, run_at)
-    job_id, name, body = uuid7(), payload.job_type, payload.model_dump_json()
+    job_id, name, body = job_id or uuid7(), payload.job_type, payload.model_dump_json()
     while not await fetch(target, _INSERT, job_id, name, body, priority, wait, owner, dedupe_key):
-        if standing := await fetch(target, _STANDING, name, dedupe_key):
+        if standing := await fetch(target, _STANDING, name, dedupe_key, job_id):
             return UUID(str(standing[0]["id"]))  # else it ended in between, and there is room for ours
     return job_id
 

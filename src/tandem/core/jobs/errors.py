@@ -8,17 +8,26 @@ Superseded       raised into a handler whose job another worker took over: let i
 
 from datetime import timedelta
 
+from tandem.core.operator_error import OperatorError
+
 
 class JobFailed(Exception):
-    """The job cannot succeed, however often it is tried. The message is shown to its owner."""
+    """The job cannot succeed, however often it is tried. The message is shown to its owner.
+
+    `code` names the cause for programs (`budget_exceeded`); it is kept in front of the message, with a colon.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(f"{code}: {message}" if code else message)
+        self.code = code
 
 
 class RetryJob(Exception):
-    """Try again, not before `after`. Counts as a failed try."""
+    """Try again, not before `after`. Counts as a failed try. `code` is as JobFailed's."""
 
-    def __init__(self, reason: str, *, after: timedelta) -> None:
-        super().__init__(reason)
-        self.after = after
+    def __init__(self, reason: str, *, after: timedelta, code: str = "") -> None:
+        super().__init__(f"{code}: {reason}" if code else reason)
+        self.after, self.code = after, code
 
 
 class JobTimeout(Exception):
@@ -29,5 +38,5 @@ class Superseded(Exception):
     """This run is no longer the job's: its worker was taken for dead. Nothing it writes may count."""
 
 
-class WorkerError(RuntimeError):
+class WorkerError(OperatorError):
     """The worker cannot start; the message says what to do."""

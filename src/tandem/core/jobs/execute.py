@@ -23,6 +23,7 @@ from tandem.core.jobs.errors import JobFailed, JobTimeout, RetryJob, Superseded
 from tandem.core.jobs.registry import Handler
 from tandem.core.jobs.store import Started
 from tandem.core.log import mask
+from tandem.core.settings import Settings
 
 AT_ONCE = timedelta(0)
 AFTER_OUTAGE = timedelta(seconds=1)
@@ -67,6 +68,7 @@ class Bench:
     """What every run of a worker works with."""
 
     worker_id: UUID
+    settings: Settings
     driver: ResilientDriver
     database: Database
     runs: Runs
@@ -124,7 +126,8 @@ class Executor(AbstractEntrypointExecutor):
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
             raise JobFailed(f"its payload does not fit this version: {fields}") from None
-        job = JobContext(started, self.bench.database, self.bench.driver.statement, cancellation)
+        bench = self.bench
+        job = JobContext(started, bench.database, bench.driver.statement, cancellation, bench.settings)
         return await self.handler.function(job, payload)
 
     async def _end(

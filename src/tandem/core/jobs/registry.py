@@ -12,15 +12,21 @@ Handlers run at least once and possibly at the same time as a run that was taken
 import inspect
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from croniter import croniter  # type: ignore[import-untyped]
 
 from tandem.core.jobs.context import JobContext
 from tandem.core.jobs.payload import JobPayload
 
+if TYPE_CHECKING:
+    from tandem.core.jobs.worker import Worker
+
+Running = Callable[["Worker"], AbstractAsyncContextManager[None]]
+"""Something a worker keeps going beside its jobs. It begins nothing new once `worker.stop` is set."""
 ProfileName = Literal["paid", "bulk"]
 P = TypeVar("P", bound=JobPayload)
 Function = Callable[[JobContext, P], Awaitable[Any]]
@@ -98,8 +104,15 @@ def cron(name: str, expression: str, payload: JobPayload) -> Cron:
 class Jobs:
     """Everything the worker of one service does. `service` is what its health check calls itself."""
 
-    def __init__(self, service: str, *, handlers: Sequence[Handler], crons: Sequence[Cron] = ()) -> None:
-        self.service = service
+    def __init__(
+        self,
+        service: str,
+        *,
+        handlers: Sequence[Handler],
+        crons: Sequence[Cron] = (),
+        running: Sequence[Running] = (),
+    ) -> None:
+        self.service, self.running = service, tuple(running)
         self.handlers = {handler.job_type: handler for handler in handlers}
         self.crons = tuple(crons)
         if len(self.handlers) != len(handlers):

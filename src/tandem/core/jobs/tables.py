@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from tandem.core.db import Base
+from tandem.core.base import Base
 
 _TIME = DateTime(timezone=True)
 _NOW = text("now()")

@@ -9,9 +9,8 @@ that another worker takes it up at once. A process that is killed instead loses 
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -23,7 +22,7 @@ from pgqueuer.domain.types import Channel
 from tandem.core.db import Database
 from tandem.core.ids import uuid7
 from tandem.core.jobs import engine, operate
-from tandem.core.jobs.driver import EngineDriver, open_driver
+from tandem.core.jobs.driver import TOLD_TO_STOP, EngineDriver, ResilientDriver, is_outage, open_driver
 from tandem.core.jobs.enqueue import enqueue
 from tandem.core.jobs.errors import WorkerError
 from tandem.core.jobs.execute import Bench, Executor, Runs
@@ -48,13 +47,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Worker:
-    """A running worker, for its health check. Made by `working`."""
+    """A running worker, for its health check and for what runs beside it. Made by `working`."""
 
     service: str
     id: UUID
     runs: Runs
     upkeep: Upkeep
     stop: asyncio.Event
+    settings: Settings
+    database: Database
+    once: bool
 
     @property
     def connected(self) -> bool:
@@ -97,13 +99,21 @@ async def working(
     ways = options or options_of(settings)
     driver = await open_driver(address, stop)
     database = Database(settings, address)
-    runs, worker_id = Runs(), uuid7()
+    runs, worker_id, beside = Runs(), uuid7(), AsyncExitStack()
     upkeep = Upkeep(worker_id, driver, runs, ways, settings.app_version)
-    bench = Bench(worker_id, driver, database, runs, ways.max_lost)
+    bench = Bench(worker_id, settings, driver, database, runs, ways.max_lost)
     engines = _Engines(jobs, bench, ways)
-    worker = Worker(jobs.service, worker_id, runs, upkeep, stop)
+    worker = Worker(jobs.service, worker_id, runs, upkeep, stop, settings, database, once)
+    leaving = asyncio.create_task(_leave_when_idle(stop, engines, driver), name="jobs-leave")
     try:
-        await upkeep.report()
+        try:
+            await upkeep.report()
+        except Exception as error:
+            if stop.is_set() and is_outage(error):
+                raise WorkerError(TOLD_TO_STOP) from None
+            raise
+        for keep_going in jobs.running:
+            await beside.enter_async_context(keep_going(worker))
         background = [asyncio.create_task(one) for one in (upkeep.keep_reporting(), upkeep.keep_tidy())]
         if once:
             await _fire_all(database, jobs)
@@ -124,6 +134,8 @@ async def working(
                 await asyncio.wait_for(upkeep.leave(), 2)
             log.info("worker_stopped", worker_id=str(worker_id))
     finally:
+        leaving.cancel()
+        await beside.aclose()
         await driver.close()
         await database.close()
 
@@ -153,12 +165,17 @@ class _Engines:
         if not await self._ended_within(self._options.drain.total_seconds()):
             log.warning("jobs_given_back", count=len(runs))
             runs.give_back()
-            driver.leaving_since = time.monotonic()
+            driver.leave()
             if not await self._ended_within(AFTER_GIVING_BACK):
                 log.error("jobs_dropped", count=len(runs), jobs=[str(one) for one in runs.ids[:10]])
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def idle(self) -> bool:
+        """No job is held, nor the outcome of one still to be written."""
+        return not any(manager.job_context for manager in self._running.values())
 
     async def _ended_within(self, seconds: float) -> bool:
         if not self._tasks:
@@ -198,6 +215,14 @@ class _Engines:
                 self._bench.runs.cancel(UUID(str(payload)))
 
         await self._bench.driver.add_listener(operate.CANCEL_CHANNEL, heard)
+
+
+async def _leave_when_idle(stop: asyncio.Event, engines: _Engines, driver: ResilientDriver) -> None:
+    """Only a job is worth waiting for a database that is gone."""
+    await stop.wait()
+    while not engines.idle:  # noqa: ASYNC110 - the engine has no event for it
+        await asyncio.sleep(0.1)
+    driver.leave()
 
 
 async def _clock(database: Database, jobs: Jobs, stop: asyncio.Event) -> None:

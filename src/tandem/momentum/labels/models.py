@@ -5,10 +5,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tandem.momentum.base import Base, Tracked
 
-# What the API shows of a row.
-COLUMNS = "l.id, l.name, l.color, l.version, l.created_at, l.updated_at"
-JSON = f"row_to_json((SELECT r FROM (SELECT {COLUMNS}) r))::text"
-
 
 class Label(Tracked, Base):
     __tablename__ = "labels"

@@ -6,7 +6,7 @@ from uuid import UUID
 from tandem.core.db import Connection, fetch_one
 from tandem.core.errors import NotFound
 from tandem.core.paging import Page, PageQuery
-from tandem.momentum.labels.models import COLUMNS, JSON
+from tandem.momentum.labels.sql import COLUMNS, JSON
 
 
 def owned(*conditions: str) -> str:

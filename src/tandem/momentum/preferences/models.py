@@ -7,9 +7,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tandem.momentum.base import USER_ID, Base
 
-# What the API shows of a row.
-DEFAULTS = "coalesce(s.timezone, 'UTC') AS timezone, coalesce(s.week_start, 'monday') AS week_start"
-
 
 class UserSettings(Base):
     __tablename__ = "user_settings"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tandem.core.db import Connection
-from tandem.momentum.preferences.models import DEFAULTS
+from tandem.momentum.preferences.sql import DEFAULTS
 
 ONE = f"""
 SELECT row_to_json(r)::text AS json, r.version

@@ -7,11 +7,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tandem.momentum.base import Base, Tracked
 
-# What the API shows of a row.
-COLUMNS = """p.id, p.name, p.description, p.color, p.parent_id, p.position, p.archived_at IS NOT NULL AS archived,
-  p.archived_at, p.version, p.created_at, p.updated_at"""
-JSON = f"row_to_json((SELECT r FROM (SELECT {COLUMNS}) r))::text"
-
 
 class Project(Tracked, Base):
     __tablename__ = "projects"

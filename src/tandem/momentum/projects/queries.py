@@ -6,8 +6,8 @@ from uuid import UUID
 from tandem.core.db import Connection, fetch_one
 from tandem.core.errors import NotFound
 from tandem.core.paging import Page
-from tandem.momentum.projects.models import COLUMNS, JSON
 from tandem.momentum.projects.schemas import ProjectFilter
+from tandem.momentum.projects.sql import COLUMNS, JSON
 
 
 def owned(*conditions: str) -> str:

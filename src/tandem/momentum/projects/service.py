@@ -10,9 +10,9 @@ from tandem.core.errors import Conflict, NotFound
 from tandem.core.ids import uuid7
 from tandem.momentum.changes.service import begin_write
 from tandem.momentum.ordering import position_for
-from tandem.momentum.projects.models import JSON
 from tandem.momentum.projects.queries import ANCESTORS, FOR_UPDATE, HEIGHT, ONE, owned
 from tandem.momentum.projects.schemas import ProjectCreate, ProjectMove, ProjectPatch
+from tandem.momentum.projects.sql import JSON
 from tandem.momentum.saved import Saved
 
 MAX_LEVELS = 5

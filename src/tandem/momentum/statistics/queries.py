@@ -1,7 +1,7 @@
 """Statistics in one statement; $1 is the user, $2 the number of days."""
 
 from tandem.core.db import Connection, read_json
-from tandem.momentum.tasks.models import OVERDUE, USER_ZONE
+from tandem.momentum.tasks.sql import OVERDUE, USER_ZONE
 
 STATISTICS = f"""
 WITH zone AS (SELECT {USER_ZONE} AS name),

@@ -6,10 +6,10 @@ are read from the log. A reader who pages may meet an entity again, never miss o
 
 from tandem.core.db import Connection, fetch_one
 from tandem.core.errors import Problem
-from tandem.momentum.labels import models as labels
-from tandem.momentum.preferences import models as preferences
-from tandem.momentum.projects import models as projects
-from tandem.momentum.tasks import models as tasks
+from tandem.momentum.labels import sql as labels
+from tandem.momentum.preferences import sql as preferences
+from tandem.momentum.projects import sql as projects
+from tandem.momentum.tasks import sql as tasks
 
 
 class ResyncRequired(Problem):

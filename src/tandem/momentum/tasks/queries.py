@@ -10,8 +10,8 @@ from asyncpg import DataError
 from tandem.core.db import Args, Connection, fetch_one
 from tandem.core.errors import NotFound
 from tandem.core.paging import InvalidCursor, KeysetQuery, Page, decode_cursor, encode_cursor
-from tandem.momentum.tasks.models import COLUMNS, DUE_DATE, DUE_TIME, JSON, OVERDUE, USER_ZONE
 from tandem.momentum.tasks.schemas import TaskFilter
+from tandem.momentum.tasks.sql import COLUMNS, DUE_DATE, DUE_TIME, JSON, OVERDUE, USER_ZONE
 
 LIVE = "t.deleted_at IS NULL"
 

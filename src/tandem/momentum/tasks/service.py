@@ -16,10 +16,10 @@ from tandem.momentum.fields import instant
 from tandem.momentum.labels.service import require_labels
 from tandem.momentum.ordering import position_for
 from tandem.momentum.saved import Saved
-from tandem.momentum.tasks.models import JSON, USER_ZONE
 from tandem.momentum.tasks.placement import ProjectOfParent, move_subtree, place
 from tandem.momentum.tasks.queries import FOR_UPDATE, SUBTREE, owned
 from tandem.momentum.tasks.schemas import BulkDelete, TaskCreate, TaskMove, TaskPatch, TaskReplace
+from tandem.momentum.tasks.sql import JSON, USER_ZONE
 
 TRASH_DAYS = 30
 PURGE_AT_ONCE = 1000

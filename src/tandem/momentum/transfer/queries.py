@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from tandem.core.db import Database, fetch_one
-from tandem.momentum.labels import models as labels
-from tandem.momentum.preferences.models import DEFAULTS
-from tandem.momentum.projects import models as projects
-from tandem.momentum.tasks import models as tasks
+from tandem.momentum.labels import sql as labels
+from tandem.momentum.preferences.sql import DEFAULTS
+from tandem.momentum.projects import sql as projects
+from tandem.momentum.tasks import sql as tasks
 from tandem.momentum.transfer.schemas import FORMAT
 
 PAGE = 1000

@@ -1,0 +1,45 @@
+"""Market AI's jobs: what `tandem worker market-ai` does."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tandem.accounts.jobs import purge_expired_sessions
+from tandem.accounts.schemas import PurgeExpiredSessions
+from tandem.core.jobs.registry import Jobs, cron
+from tandem.market_ai.analysis.jobs import analyze_campaign
+from tandem.market_ai.analysis.schemas import AnalyzeCampaign
+from tandem.market_ai.budget.jobs import forget_call_results, sweep_reservations
+from tandem.market_ai.budget.schemas import ForgetCallResults, SweepReservations
+from tandem.market_ai.generation.jobs import generate_content
+from tandem.market_ai.generation.schemas import GenerateContent
+from tandem.market_ai.idempotency.jobs import purge_idempotency_keys
+from tandem.market_ai.idempotency.schemas import PurgeIdempotencyKeys
+from tandem.market_ai.inbox.moving import inbox
+
+
+def _generate(message: Mapping[str, Any], _org_id: str) -> GenerateContent:
+    return GenerateContent.pushed(message)
+
+
+def _analyze(message: Mapping[str, Any], _org_id: str) -> AnalyzeCampaign:
+    return AnalyzeCampaign.pushed(message)
+
+
+JOBS = Jobs(
+    "marketing-ai-worker",
+    handlers=[
+        generate_content,
+        analyze_campaign,
+        sweep_reservations,
+        forget_call_results,
+        purge_expired_sessions,
+        purge_idempotency_keys,
+    ],
+    crons=[
+        cron("sweep_reservations", "* * * * *", SweepReservations()),
+        cron("forget_call_results", "40 3 * * *", ForgetCallResults()),
+        cron("purge_expired_sessions", "*/10 * * * *", PurgeExpiredSessions()),
+        cron("purge_idempotency_keys", "20 * * * *", PurgeIdempotencyKeys()),
+    ],
+    running=[inbox({"generate_content": _generate, "analyze_campaign": _analyze})],
+)

@@ -1,0 +1,147 @@
+"""What a user of Market AI can own, and how it comes about: through the API, but for jobs, which no worker runs here."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from tandem.core.db import Database
+from tandem.core.ids import uuid7
+from tandem.core.jobs import store
+from tandem.core.postgres_url import parse_database_url
+from tandem.market_ai.budget.service import CallIntent, mark_unknown, reserve
+from tandem.market_ai.generation.schemas import GenerateContent
+from tandem.market_ai.settings import MarketAiSettings
+from tandem.market_ai.tenancy import personal_organization
+from tests.builders import User
+from tests.conformance.live import LiveServer, values_for
+from tests.conformance.operations import Operation
+from tests.conformance.service import NOTHING, Owned
+from tests.market_ai.job_making import begin, failed_job, queue_job
+
+
+@dataclass(frozen=True)
+class MarketOwned(Owned):
+    """`org` is their own organization. `failed` and `queued` are jobs, `colleague` is a member, `code` an invitation's.
+
+    `session` is as /api/auth names it.
+    """
+
+    org: str
+    brand: str
+    campaign: str
+    content: str
+    failed: str
+    queued: str
+    document: str
+    chunk: str
+    call: str
+    colleague: str
+    invitation: str
+    code: str
+    token: str
+    session: str
+
+    @property
+    def owners(self) -> list[str]:
+        return [self.user.id, self.org]
+
+    def path_of(self, operation: Operation) -> dict[str, str]:
+        return {
+            "campaign_id": self.campaign,
+            "content_id": self.content,
+            "number": "1",
+            "brand_id": self.brand,
+            "document_id": self.document,
+            "job_id": self.queued if operation.path.endswith("/cancel") else self.failed,
+            "call_id": self.call,
+            "user_id": self.colleague,
+            "invitation_id": self.invitation,
+            "token_id": self.token,
+        }
+
+
+def furnish(server: LiveServer, word: str, *, whole: bool) -> MarketOwned:
+    user = server.sign_up()
+    org = personal_organization(user.id)
+    brand = _post(server, user, "/api/brands", {"name": f"{word} brand", "voice": {"tone": word}})["id"]
+    campaign = _post(server, user, "/api/campaigns", {"name": f"{word} campaign", "type": "email", "objective": word})[
+        "id"
+    ]
+    copy = {"kind": "email", "title": f"{word} mail", "body": f"Our {word}."}
+    content = _post(server, user, f"/api/campaigns/{campaign}/content", copy)["id"]
+    failed, queued, call = asyncio.run(_jobs(server.database_url, org, UUID(campaign), word, whole=whole))
+    dear = _dear(server, user, word, content) if whole else _nothing_dear()
+    ids = {"brand": brand, "campaign": campaign, "content": content, "failed": failed, "queued": queued, "call": call}
+    return MarketOwned(user=user, org=org, **ids, **dear)
+
+
+def _dear(server: LiveServer, user: User, word: str, content: str) -> dict[str, str]:
+    text = {"title": f"{word} facts", "text": f"What one should know of {word}."}
+    document = _post(server, user, "/api/knowledge/documents/text", text)["id"]
+    chunks = server.api(user, "GET", f"/api/knowledge/documents/{document}/chunks")["items"]
+    made = _post(server, user, "/api/organizations/current/invitations", {"role": "member"})
+    colleague = server.sign_up()
+    _post(server, colleague, "/api/invitations/accept", {"code": made["code"]})
+    invitation = _post(server, user, "/api/organizations/current/invitations", {"email": user.email})
+    server.api(user, "PUT", "/api/budget/limits", json={"month": "500"})
+    asset = server.api(user, "GET", f"/api/content/{content}")
+    reviewed = {"kind": "blog", "title": f"{word} post", "body": word}
+    posted = _post(server, user, f"/api/campaigns/{asset['campaign_id']}/content", reviewed)["id"]
+    server.api(user, "POST", f"/api/content/{posted}/submit")
+    return {
+        "document": document,
+        "chunk": chunks[0]["id"],
+        "colleague": colleague.id,
+        "invitation": invitation["id"],
+        "code": invitation["code"],
+        "token": _post(server, user, "/api/tokens", {"name": word, "scopes": ["campaigns:read"]})["id"],
+        "session": server.api(user, "GET", "/api/auth/list-sessions")[0]["id"],
+    }
+
+
+def _nothing_dear() -> dict[str, str]:
+    """Ids of the right shape."""
+    ids = {kind: str(uuid7()) for kind in ("document", "chunk", "invitation")}
+    return ids | dict.fromkeys(("colleague", "code", "token", "session"), NOTHING)
+
+
+def _post(server: LiveServer, user: User, path: str, body: dict[str, Any]) -> Any:
+    """With an Idempotency-Key where one is honoured, and ignored where not."""
+    key = {"Idempotency-Key": str(uuid7())}
+    response = server.http.post(server.url + path, json=body, headers=user.headers | key, timeout=30)
+    assert response.ok, response.text
+    return response.json()
+
+
+async def _jobs(database_url: str, org: str, campaign: UUID, word: str, *, whole: bool) -> tuple[str, str, str]:
+    """A job that failed, one that waits, and a call of which nobody knows whether it was billed."""
+    order = GenerateContent(campaign_id=campaign, kind="email", brief=word)
+    connection = await asyncpg.connect(**parse_database_url(database_url).asyncpg_args)
+    try:
+        call = str(uuid7())
+        if whole:
+            job_id = await queue_job(connection, org, order)
+            attempt = await begin(connection, job_id)
+            call = await _unknown_call(database_url, org, job_id, campaign, attempt)
+            await store.fail(connection.fetch, job_id, attempt, f"the model said nothing of {word}")
+        else:
+            job_id = await failed_job(connection, org, payload=order)
+        return str(job_id), str(await queue_job(connection, org, order)), call
+    finally:
+        await connection.close()
+
+
+async def _unknown_call(database_url: str, org: str, job_id: UUID, campaign: UUID, attempt: int) -> str:
+    settings = MarketAiSettings(**values_for(database_url))
+    assert settings.database is not None
+    database = Database(settings, settings.database)
+    try:
+        intent = CallIntent(org, job_id, attempt, "write", "prompt", "gpt-4o-mini", 3120, 10_000_000, campaign)
+        held = await reserve(database, intent)
+        await mark_unknown(database, held, "the connection was lost")
+        return str(held.id)
+    finally:
+        await database.close()

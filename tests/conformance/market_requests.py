@@ -1,0 +1,126 @@
+"""Valid requests for the operations of Market AI."""
+
+import uuid
+from typing import Any
+
+from tests.conformance.account_requests import account_requests
+from tests.conformance.market_owned import MarketOwned
+from tests.conformance.operations import Sent
+
+
+def requests_for(mine: MarketOwned) -> dict[str, list[Sent]]:
+    return {
+        **account_requests(mine.user, mine.session, "campaigns:read"),
+        **_campaigns(mine),
+        **_content(mine),
+        **_brands(mine),
+        **_knowledge(mine),
+        **_jobs(mine),
+        **_budget(mine),
+        **_organizations(mine),
+    }
+
+
+def _campaigns(mine: MarketOwned) -> dict[str, list[Sent]]:
+    campaign = {
+        "name": "Christmas stollen",
+        "type": "email",
+        "objective": "500 orders before the 20th",
+        "audience": "those who bought stollen last year",
+        "budget": {"amount": "1500.00", "currency": "EUR"},
+        "starts_at": "2026-12-01T08:00:00Z",
+        "ends_at": "2026-12-24T20:00:00Z",
+        "channels": ["newsletter"],
+        "brand_id": mine.brand,
+    }
+    return {
+        "GET /api/campaigns": [Sent({"brand_id": mine.brand}), Sent({"q": "ordinary", "status": "draft"})],
+        "POST /api/campaigns": [Sent(body=campaign)],
+        "PATCH /api/campaigns/{campaign_id}": [Sent(body=campaign)],
+        "POST /api/campaigns/{campaign_id}/generate": [
+            Sent(body={"kind": "email", "brief": "Pre-order stollen.", "variants": 2, "use_knowledge": True})
+        ],
+        "POST /api/campaigns/{campaign_id}/analyze": [Sent(body={"language": "English"})],
+    }
+
+
+def _content(mine: MarketOwned) -> dict[str, list[Sent]]:
+    cited = {"source": "Facts", "document_id": mine.document, "chunk_id": mine.chunk, "quote": "It is good."}
+    copy = {"headline": "Stollen is back", "body": "Three hundred are left.", "channel": {"subject": "Stollen"}}
+    copy = {**copy, "call_to_action": "Reserve yours", "citations": [cited]}
+    return {
+        "GET /api/campaigns/{campaign_id}/content": [Sent({"kind": "email", "sort": "title"})],
+        "POST /api/campaigns/{campaign_id}/content": [Sent(body={"kind": "email", "title": "First mail", **copy})],
+        "GET /api/content": [Sent({"campaign_id": mine.campaign}), Sent({"job_id": mine.failed})],
+        "PATCH /api/content/{content_id}": [Sent(body={"title": "Reminder"})],
+        "GET /api/content/{content_id}/versions": [Sent({"limit": 10})],
+        "POST /api/content/{content_id}/versions": [Sent(body=copy)],
+        "GET /api/content/{content_id}/reviews": [Sent({"limit": 10})],
+        "POST /api/content/{content_id}/approve": [Sent(body={"version": 1})],
+        "POST /api/content/{content_id}/reject": [Sent(body={"reason": "The price is missing."})],
+    }
+
+
+def _brands(mine: MarketOwned) -> dict[str, list[Sent]]:
+    voice = {
+        "tone": "warm",
+        "style": "short sentences",
+        "banned_words": ["cheap"],
+        "required_disclaimer": "While stocks last.",
+        "examples": ["Bread like it used to be."],
+    }
+    return {
+        "GET /api/brands": [Sent({"q": "ordinary"})],
+        "POST /api/brands": [Sent(body={"name": f"Bakery {uuid.uuid4()}", "voice": voice})],
+        "PATCH /api/brands/{brand_id}": [Sent(body={"name": f"Bakery {uuid.uuid4()}", "voice": voice})],
+    }
+
+
+def _knowledge(mine: MarketOwned) -> dict[str, list[Sent]]:
+    text = f"# Returns\n\nSend shoes back within 100 days. {uuid.uuid4()}"
+    fields = {"title": "Returns", "brand_id": mine.brand, "language": "english"}
+    return {
+        "GET /api/knowledge/documents": [Sent({"brand_id": mine.brand}), Sent({"q": "ordinary"})],
+        "POST /api/knowledge/documents": [
+            Sent(form={**fields, "file": ("returns.md", text.encode(), "text/markdown")})
+        ],
+        "POST /api/knowledge/documents/text": [Sent(body={**fields, "text": text, "format": "markdown"})],
+        "PATCH /api/knowledge/documents/{document_id}": [Sent(body=fields)],
+        "GET /api/knowledge/documents/{document_id}/chunks": [Sent({"limit": 10})],
+        "GET /api/knowledge/search": [Sent({"q": "ordinary", "brand_id": mine.brand})],
+    }
+
+
+def _jobs(mine: MarketOwned) -> dict[str, list[Sent]]:
+    return {
+        "GET /api/jobs": [Sent({"campaign_id": mine.campaign}), Sent({"type": "generate_content"})],
+        "GET /api/jobs/{job_id}/events": [Sent({"after": 0, "organization": mine.org})],
+    }
+
+
+def _budget(mine: MarketOwned) -> dict[str, list[Sent]]:
+    limits: dict[str, Any] = {"organization": "1000", "month": "250.00", "day": "25", "request": "1.50"}
+    return {
+        "GET /api/budget": [Sent({"campaign_id": mine.campaign})],
+        "PUT /api/budget/limits": [Sent(body={**limits, "campaigns": {mine.campaign: "40.00"}})],
+        "GET /api/budget/calls": [Sent({"job_id": mine.failed}), Sent({"campaign_id": mine.campaign})],
+        "GET /api/budget/ledger": [Sent({"limit": 10})],
+        "POST /api/budget/calls/{call_id}/resolve": [
+            Sent(body={"outcome": "billed", "amount": "0.001", "note": "as on the bill"}),
+            Sent(body={"outcome": "not_billed"}),
+        ],
+    }
+
+
+def _organizations(mine: MarketOwned) -> dict[str, list[Sent]]:
+    return {
+        "GET /api/organizations": [Sent({"limit": 10})],
+        "POST /api/organizations": [Sent(body={"name": "Acme Coffee"})],
+        "PATCH /api/organizations/current": [Sent(body={"name": "Acme Coffee"})],
+        "GET /api/organizations/current/members": [Sent({"limit": 10})],
+        "PATCH /api/organizations/current/members/{user_id}": [Sent(body={"role": "viewer"})],
+        "GET /api/organizations/current/invitations": [Sent({"limit": 10})],
+        "POST /api/organizations/current/invitations": [Sent(body={"role": "member", "email": "grace@example.com"})],
+        "POST /api/invitations/accept": [Sent(body={"code": mine.code})],
+        "GET /api/audit": [Sent({"object_id": mine.campaign}), Sent({"user_id": mine.user.id})],
+    }

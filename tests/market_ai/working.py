@@ -1,0 +1,36 @@
+"""Market AI's worker in this process, and jobs followed to their end through the API."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from tandem.core.jobs.registry import Backoff, Jobs
+from tandem.core.jobs.worker import Worker, working
+from tandem.market_ai.settings import MarketAiSettings
+from tandem.market_ai.worker import JOBS
+from tests.core.jobs_service import QUICK
+
+SOON = Backoff(timedelta(milliseconds=20), 2.0, timedelta(milliseconds=100))
+HASTY = Jobs(JOBS.service, handlers=[replace(one, backoff=SOON) for one in JOBS.handlers.values()])
+"""Everything Market AI does, without crons, and retried at once."""
+
+
+@asynccontextmanager
+async def a_worker(settings: MarketAiSettings, jobs: Jobs = HASTY) -> AsyncIterator[Worker]:
+    async with working(settings, jobs, options=QUICK) as worker:
+        yield worker
+
+
+async def ended(market: Any, who: Any, job_id: str, *, within: float = 30) -> dict[str, Any]:
+    """The job as the API shows it, once it has ended."""
+    async with asyncio.timeout(within):
+        while True:
+            answer = await market.get(f"/api/jobs/{job_id}", headers=who.headers)
+            assert answer.status_code == 200, answer.text
+            job: dict[str, Any] = answer.json()
+            if job["status"] not in {"queued", "running"}:
+                return job
+            await asyncio.sleep(0.05)
