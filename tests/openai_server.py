@@ -73,7 +73,7 @@ BEHAVIOURS = {
     "failed": "begins, then fails with its usage (Responses only)",
     "status": "answers with this HTTP status (500)",
     "quota": "429, because the account has no money left",
-    "random": "one of the failures, with this probability (0.3) and seed: random:0.5:7",
+    "random": "one of the failures, with this probability (0.3) and seed, else this: random:0.5:7:greedy",
 }
 FAILURES = ("status:429", "status:500", "status:503", "status:502", "silent", "stall", "cut", "cut_at_once",
             "quiet_end", "no_usage", "garbage", "not_json", "wrong_json", "error_in_stream")  # fmt: skip
@@ -150,12 +150,13 @@ def priced(model: str, bill: Bill) -> int:
 
 
 def rolled(behave: str, number: int) -> str:
-    """What `random:P:SEED` comes to for the request of this number; any other behaviour as it is."""
+    """What `random:P:SEED:ELSE` comes to for the request of this number; any other behaviour as it is."""
     if not behave.startswith("random"):
         return behave
-    _, chance, seed = [*behave.split(":"), "0.3", "0"][:3]
+    given = behave.split(":")[1:]
+    chance, seed, otherwise = given + ["0.3", "0", "ok"][len(given) :]
     dice = random.Random(f"{seed}/{number}")  # noqa: S311 - not a secret
-    return dice.choice(FAILURES) if dice.random() < float(chance) else "ok"
+    return dice.choice(FAILURES) if dice.random() < float(chance) else otherwise
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,35 +1,24 @@
-"""Jobs survive what happens to workers and to their database: kill -9 every half second, and a restart of Postgres.
-
-The server here is the test's own and durable: a commit that was answered is on disk.
-"""
+"""Jobs survive what happens to workers and to their database: kill -9 every half second, and a restart of Postgres."""
 
 import asyncio
 import contextlib
-import multiprocessing
 import random
-import shutil
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tandem.core.jobs import enqueue, enqueue_many
 from tandem.core.jobs.errors import WorkerError
 from tandem.core.jobs.worker import run_worker
 from tandem.core.postgres import EmbeddedPostgres
-from tandem.core.postgres_url import parse_database_url
-from tandem.ops.migrate import migrate
-from tandem.ops.services import SERVICES
+from tests.conformance.worker_processes import Workers, ask, durable_server, restart
 from tests.core import jobs_service
 from tests.core.jobs_service import TABLES, Note, Sleep, Steps, a_worker, connect, ended, job_settings, jobs, until
-from tests.databases import cluster_parent
 
-ROOT = Path(__file__).parents[2]
 JOBS = 300
 STEPS = 3
 KILL_EVERY = 0.5  # seconds
@@ -39,70 +28,8 @@ BOUND = 25.0  # seconds from the last kill to the last job's end
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedPostgres]:
-    directory = cluster_parent()
-    server = EmbeddedPostgres(directory / "postgres")
-    try:
-        server.start()
-        server.create_database("momentum")
-        migrate(SERVICES["momentum"], server.url("momentum"))
+    with durable_server("momentum") as server:
         yield server
-        server.destroy()
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-class Workers:
-    """Worker processes that are replaced when they are killed, as a platform would.
-
-    Forked from a process that has imported everything: an interpreter's start takes longer than the time between two
-    kills, and a worker that is never at work when it is killed proves nothing.
-    """
-
-    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        self._url = url
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.core.jobs_service"])
-        self.processes = [self._start() for _ in range(count)]
-
-    def _start(self) -> Any:
-        process = self._context.Process(target=jobs_service.main, args=(self._url,))
-        process.start()
-        return process
-
-    def kill_one(self, rng: random.Random) -> None:
-        index = rng.randrange(len(self.processes))
-        self.processes[index].kill()
-        self.processes[index].join()
-        self.processes[index] = self._start()
-
-    def stop(self) -> list[int | None]:
-        """Exit codes after SIGTERM; None for a worker that did not leave in time."""
-        for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            process.join(20)
-        codes = [process.exitcode for process in self.processes]
-        for process in self.processes:
-            process.kill()
-            process.join()
-        return codes
-
-
-async def restart(server: EmbeddedPostgres) -> None:
-    """A fast shutdown and a new start, as at an upgrade: every connection breaks, for a while there is no server."""
-    await asyncio.to_thread(server.stop)
-    await asyncio.sleep(0.5)
-    await asyncio.to_thread(server.start)
-
-
-async def ask(url: str, sql: str, *args: Any) -> Any:
-    connection = await asyncpg.connect(**parse_database_url(url).asyncpg_args)
-    try:
-        return await connection.fetch(sql, *args)
-    finally:
-        await connection.close()
 
 
 @contextlib.asynccontextmanager
@@ -122,7 +49,7 @@ async def test_no_job_is_lost_and_no_finished_step_is_done_twice(
         await connection.execute(TABLES)
         async with connection.transaction():
             await enqueue_many(connection, [Steps(count=STEPS, seconds=0.05) for _ in range(JOBS)])
-    workers = Workers(url, monkeypatch, 2)
+    workers = Workers(jobs_service.main, (url,), monkeypatch, 2)
     try:
         async with connected(url) as connection:
             await until(connection, "SELECT EXISTS (SELECT FROM done)", within=20)
@@ -180,7 +107,7 @@ async def test_a_restart_of_postgres_fails_no_job_and_pickup_is_quick_again(serv
 async def test_sigterm_drains_a_worker_process(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
     url = server.url("momentum")
     async with connected(url) as connection:
-        workers = Workers(url, monkeypatch, 1)
+        workers = Workers(jobs_service.main, (url,), monkeypatch, 1)
         try:
             async with connection.transaction():
                 short = await enqueue(connection, Sleep(seconds=1))
