@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks import jobs
+from benchmarks import jobs, market_ai
 from benchmarks.load import BenchmarkError, require_wrk
 from benchmarks.measure import compare, flatness
 from benchmarks.report import Results, show, write
@@ -51,20 +51,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a second per route, little data, write nothing")
     parser.add_argument("--importtime", action="store_true", help="only show where the time of the imports goes")
     parser.add_argument("--jobs", action="store_true", help="measure the job queue only")
+    parser.add_argument("--market-ai", action="store_true", help="measure what Market AI's processes weigh only")
     chosen = parser.parse_args()
     try:
         if chosen.importtime:
             _show_imports()
             return
-        if chosen.jobs:
-            jobs.run(quick=chosen.quick, say=_say)
+        alone = [module for module, asked in ((jobs, chosen.jobs), (market_ai, chosen.market_ai)) if asked]
+        for module in alone:
+            module.run(quick=chosen.quick, say=_say)
+        if alone:
             return
         require_wrk()
         results = run(QUICK if chosen.quick else FULL)
         show(results)
         if not chosen.quick:
             write(results)
-        jobs.run(quick=chosen.quick, say=_say)
+        for module in (jobs, market_ai):
+            module.run(quick=chosen.quick, say=_say)
     except BenchmarkError as error:
         sys.exit(f"benchmarks: {error}")
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
@@ -22,10 +22,9 @@ from typing import Any
 import asyncpg
 import psutil
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import redis_worker
+from benchmarks.section import Figure, Section
 from tandem.core.jobs import JobPayload, enqueue, enqueue_many
 from tandem.core.jobs.context import JobContext
 from tandem.core.jobs.options import Options, Profile
@@ -38,8 +37,6 @@ from tandem.core.settings import Settings
 from tandem.ops.migrate import migrate
 from tandem.ops.services import SERVICES
 
-PAGE = Path(__file__).parents[1] / "docs/performance.md"
-BEGIN, END = "<!-- jobs, written by make bench -->", "<!-- end of jobs -->"
 MAX_PICKUP, MIN_RATE = 50.0, 300.0  # ms of the median; no-op jobs a second
 KILL_EVERY = 0.5  # seconds
 BULK, FEW = Profile(10, 20), Profile(1, 2)  # few at once, so that the kills meet jobs at work
@@ -297,48 +294,25 @@ def _workers() -> Iterator[Callable[..., Any]]:
             process.join()
 
 
-def show(results: Results) -> None:
-    table = Table(title="Jobs", title_justify="left")
-    for column, justify in (("", "left"), ("measured", "right"), ("target", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for row in rows(results):
-        table.add_row(*row)
-    console = Console(width=120)
-    console.print(table)
-    for line in results.missed():
-        console.print(f"[red]missed[/] {line}", highlight=False)
-
-
-def rows(results: Results) -> Iterator[tuple[str, str, str]]:
-    yield "pickup of a lone job, p50", f"{results.pickup_p50:.1f} ms", f"≤ {MAX_PICKUP:g} ms"
-    yield "pickup of a lone job, p99", f"{results.pickup_p99:.1f} ms", ""
-    yield "no-op jobs a second, one worker", f"{results.rate:,.0f}", f"≥ {MIN_RATE:g}"
-    yield "what an enqueue adds to a transaction", f"{results.enqueue_cost:.2f} ms", ""
-    yield "resident memory of the worker", f"{results.memory:.0f} MB", "≤ 200 MB"
+def section(results: Results) -> Section:
     lost = f"of {results.killed} jobs under kill -9 every {KILL_EVERY:g} s, lost / written twice"
-    yield f"{lost}: ours", f"{results.ours[0]} / {results.ours[1]}", "0 / 0"
     seed = "no redis-server here" if results.seed is None else f"{results.seed[0]} / {results.seed[1]}"
-    yield f"{lost}: a plain Redis BRPOP worker", seed, ""
-
-
-def write(results: Results, page: Path = PAGE) -> None:
-    """Replace the jobs section, or add it at the end."""
-    text = page.read_text() if page.exists() else "# Performance\n"
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n## Jobs\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    lines = [f"Measured on {datetime.now(UTC).date()} with PgQueuer {version('pgqueuer')}, on a durable Postgres.", ""]
-    lines += ["| jobs | measured | target |", "|---|--:|--:|"]
-    lines += [f"| {what} | {figure} | {target} |" for what, figure, target in rows(results)]
-    missed = [f"- {line}" for line in results.missed()]
-    lines += ["", *(["Targets missed in this run:", "", *missed] if missed else ["Every target was met in this run."])]
-    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
+    figures = [
+        Figure("pickup of a lone job, p50", f"{results.pickup_p50:.1f} ms", f"≤ {MAX_PICKUP:g} ms"),
+        Figure("pickup of a lone job, p99", f"{results.pickup_p99:.1f} ms"),
+        Figure("no-op jobs a second, one worker", f"{results.rate:,.0f}", f"≥ {MIN_RATE:g}"),
+        Figure("what an enqueue adds to a transaction", f"{results.enqueue_cost:.2f} ms"),
+        Figure("resident memory of the worker", f"{results.memory:.0f} MB", "≤ 200 MB"),
+        Figure(f"{lost}: ours", f"{results.ours[0]} / {results.ours[1]}", "0 / 0"),
+        Figure(f"{lost}: a plain Redis BRPOP worker", seed),
+    ]
+    intro = f"PgQueuer {version('pgqueuer')}, on a durable Postgres"
+    return Section("jobs", intro, figures, list(results.missed()))
 
 
 def run(*, quick: bool, say: Callable[[str], None]) -> None:
     """Measure, show, and unless it is quick write."""
-    results = measure(QUICK if quick else FULL, say)
-    show(results)
+    found = section(measure(QUICK if quick else FULL, say))
+    found.show()
     if not quick:
-        write(results)
+        found.write()
