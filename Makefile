@@ -15,7 +15,7 @@ BETTER_AUTH := tests/conformance/better_auth
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-up: $(VENV)/.local ## Start everything at http://127.0.0.1:8000 (MOMENTUM_PORT changes the port)
+up: $(VENV)/.local ## Start everything at http://127.0.0.1:8000 and :8001 (MOMENTUM_PORT, MARKET_AI_PORT change the ports)
 	@exec $(BIN)/tandem up
 
 demo: $(VENV)/.local ## Fill a demo user's account, also while `make up` runs
