@@ -18,6 +18,9 @@ from tandem.market_ai.content.routes import of_campaign as content_of_campaign
 from tandem.market_ai.content.routes import router as content
 from tandem.market_ai.generation.routes import router as generation
 from tandem.market_ai.idempotency.replay import Replayed, send_replayed
+from tandem.market_ai.imports.routes import BODY_LIMITS as IMPORT_LIMITS
+from tandem.market_ai.imports.routes import leads as lead_imports
+from tandem.market_ai.imports.routes import suppressions as suppression_imports
 from tandem.market_ai.job_api.hub import job_events
 from tandem.market_ai.job_api.routes import router as jobs
 from tandem.market_ai.knowledge.routes import BODY_LIMITS as KNOWLEDGE_LIMITS
@@ -60,8 +63,10 @@ def build(settings: MarketAiSettings) -> FastAPI:
             content,
             brands,
             knowledge,
+            lead_imports,
             leads,
             segments,
+            suppression_imports,
             suppressions,
             jobs,
             budget,
@@ -69,7 +74,7 @@ def build(settings: MarketAiSettings) -> FastAPI:
             audit,
             *accounts,
         ],
-        body_limits=KNOWLEDGE_LIMITS,
+        body_limits=KNOWLEDGE_LIMITS | IMPORT_LIMITS,
         gate=identified,
         exception_handlers={**exception_handlers(), Replayed: send_replayed},
         running=running,

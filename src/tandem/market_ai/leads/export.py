@@ -34,8 +34,8 @@ async def attribute_names(connection: Connection, org_id: str, text: str | None)
     """Of all leads that will be exported; raises TooManyColumns."""
     arg = Args([org_id])
     rows = await connection.fetch(
-        f"""SELECT DISTINCT name FROM leads l, jsonb_object_keys(l.attributes) name {_selected(text, arg)}
-             ORDER BY name LIMIT {MAX_ATTRIBUTE_COLUMNS + 1}""",
+        f"""SELECT DISTINCT k.name FROM leads l, jsonb_object_keys(l.attributes) AS k (name) {_selected(text, arg)}
+             ORDER BY k.name LIMIT {MAX_ATTRIBUTE_COLUMNS + 1}""",
         *arg,
     )
     if len(rows) > MAX_ATTRIBUTE_COLUMNS:

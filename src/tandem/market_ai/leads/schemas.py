@@ -1,20 +1,24 @@
 """Shapes of the lead API, and a lead on its way in with many others."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from tandem.core.paging import KeysetQuery, PageQuery
-from tandem.market_ai.email_address import Email
-from tandem.market_ai.fields import Line, Patch, Payload
+from tandem.market_ai.email_address import Email, EmailAddress, InvalidEmail, parse_email
+from tandem.market_ai.fields import Line, Patch, Payload, Text
 from tandem.market_ai.leads.fields import (
     MAX_ATTRIBUTES,
+    MAX_VALUE,
     AttributeName,
     AttributeValue,
     ConsentStatus,
     Decision,
+    FilterText,
     Locale,
     Name,
     PastInstant,
@@ -24,11 +28,37 @@ from tandem.market_ai.leads.fields import (
     Tags,
     Timezone,
 )
-from tandem.market_ai.leads.fields import FilterText as FilterText  # noqa: PLC0414 - for other features
 
 SortName = Literal[
     "created_at", "-created_at", "updated_at", "-updated_at", "email", "-email", "name", "-name"
 ]  # fmt: skip
+_CONSENTS = {"yes": "granted", "true": "granted", "1": "granted", "no": "none", "false": "none", "0": "none"}
+
+
+def _address(text: Any) -> EmailAddress:
+    try:
+        return parse_email(text)
+    except InvalidEmail as error:
+        raise PydanticCustomError("invalid_email", "{problem}", {"problem": str(error)}) from None
+
+
+def split_tags(text: Any) -> Any:
+    """One text, as a cell or a field of a form has them."""
+    if isinstance(text, str):
+        return [tag.strip() for tag in re.split(r"[,;|]", text) if tag.strip()]
+    return text
+
+
+def _consent(text: Any) -> Any:
+    word = str(text).strip().lower()
+    return _CONSENTS.get(word, word)
+
+
+def _day_or_time(text: Any) -> Any:
+    """A day is its first moment in UTC."""
+    return f"{text}T00:00:00Z" if isinstance(text, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) else text
+
+
 _EXAMPLE: dict[str, Any] = {
     "email": "ada@example.com",
     "name": "Ada Lovelace",
@@ -165,14 +195,30 @@ class ExportQuery(BaseModel):
     filter: FilterText | None = Field(None, description="Only these leads.", examples=["consent = granted"])
 
 
+class LeadRow(BaseModel):
+    """A row of a CSV file, its cells by what they are; empty ones are left out."""
+
+    model_config = ConfigDict(frozen=True)
+    email: Annotated[Any, AfterValidator(_address)]  # becomes an EmailAddress
+    name: Name | None = None
+    attributes: dict[AttributeName, Annotated[Text, Field(max_length=MAX_VALUE)]] = Field({}, max_length=MAX_ATTRIBUTES)
+    tags: Annotated[Tags, BeforeValidator(split_tags)] = []
+    timezone: Timezone | None = None
+    locale: Locale | None = None
+    consent: Annotated[ConsentStatus, BeforeValidator(_consent)] = "none"
+    consent_at: Annotated[PastInstant, BeforeValidator(_day_or_time)] | None = None
+    consent_source: Source | None = None
+    consent_proof: Proof | None = None
+
+
 class NewLead(NamedTuple):
-    """A row of an import, whose values have been checked. `line` is where its file has it."""
+    """A lead of an import. `line` is where its file has it; without a consent the rest of it counts for nothing."""
 
     line: int
     email: str
     key: str
     name: str | None = None
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, str] = {}
     tags: list[str] = []
     timezone: str | None = None
     locale: str | None = None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tandem.core.paging import PageQuery
 from tandem.market_ai.fields import Line, Patch, Payload
-from tandem.market_ai.leads.schemas import FilterText
+from tandem.market_ai.leads.fields import FilterText
 
 Name = Annotated[Line, Field(max_length=100)]
 _FILTER = 'consent = granted and tags has "vip" and attributes.visits >= 3'

@@ -1,10 +1,10 @@
 """Shapes of the suppression list, and an address on its way in with many others."""
 
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tandem.core.paging import KeysetQuery
 from tandem.market_ai.email_address import Email
@@ -12,6 +12,10 @@ from tandem.market_ai.fields import Line, Payload, Text
 
 Reason = Literal["unsubscribed", "bounced", "complained", "manual"]
 Note = Annotated[Text, Field(min_length=1, max_length=1000)]
+
+
+def _in_lower_case(text: Any) -> Any:
+    return text.strip().lower() if isinstance(text, str) else text
 
 
 class SuppressionCreate(Payload):
@@ -49,6 +53,15 @@ class SuppressionFilter(KeysetQuery):
     reason: list[Reason] = Field([], max_length=4, description="Any of these.")
     email: Email | None = Field(None, description="This address, whatever its spelling; also one that was erased.")
     q: Annotated[Line, Field(max_length=200)] | None = Field(None, description="Part of the address.")
+
+
+class SuppressionRow(BaseModel):
+    """A row of a CSV file, its cells by what they are; empty ones are left out."""
+
+    model_config = ConfigDict(frozen=True)
+    email: Email
+    reason: Annotated[Reason, BeforeValidator(_in_lower_case)] = "manual"
+    note: Note | None = None
 
 
 class NewSuppression(NamedTuple):
