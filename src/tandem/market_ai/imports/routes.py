@@ -86,7 +86,9 @@ def _router(kind: Kind, fields: type[ImportFields]) -> APIRouter:
         found, cancelled = await service.cancel_import(writer, kind, import_id)
         return await writer.answer(json_response(found, status=200 if cancelled else 202))
 
-    @router.get("/{import_id}/events", response_class=EventStream, responses=STREAM | responses(TooManyStreams))
+    @router.get(
+        "/{import_id}/events", status_code=200, response_class=EventStream, responses=STREAM | responses(TooManyStreams)
+    )
     async def follow_import(
         request: Request,
         import_id: UUID,
