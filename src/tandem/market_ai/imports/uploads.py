@@ -59,7 +59,7 @@ def uploading(kind: Kind, model: type[ImportFields]) -> Any:
         try:
             fields, upload = form_fields(form, model)
             name = (upload.filename or "").replace("\\", "/").rpartition("/")[2]
-            found = await asyncio.to_thread(_inspect, kind, upload.file, _printable(name) or None, fields)
+            found = await asyncio.to_thread(inspect_file, kind, upload.file, _printable(name) or None, fields)
             request.scope["tandem.upload"] = found.sha256 + fields.model_dump_json().encode()
             yield found
         finally:
@@ -72,7 +72,7 @@ def _printable(name: str) -> str:
     return "".join(character for character in name if character.isprintable())[:MAX_FILENAME]
 
 
-def _inspect(kind: Kind, file: BinaryIO, filename: str | None, fields: ImportFields) -> Incoming:
+def inspect_file(kind: Kind, file: BinaryIO, filename: str | None, fields: ImportFields) -> Incoming:
     """Raises InvalidPayload."""
     size, sha256 = _read_through(file)
     file.seek(0)
