@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
-from benchmarks import jobs, market_ai
+from benchmarks import imports, jobs, market_ai
 from benchmarks.load import BenchmarkError, require_wrk
 from benchmarks.measure import compare, flatness
 from benchmarks.report import Results, show, write
@@ -28,6 +29,8 @@ from tandem.ops.services import SERVICES
 SERVICE = SERVICES["momentum"]
 DATABASE = "benchmark"
 MEGABYTE = 1_000_000
+PARTS: dict[str, Any] = {"jobs": jobs, "market-ai": market_ai, "imports": imports}
+"""What is measured after Momentum, each with a section of its own; or alone."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +53,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a second per route, little data, write nothing")
     parser.add_argument("--importtime", action="store_true", help="only show where the time of the imports goes")
-    parser.add_argument("--jobs", action="store_true", help="measure the job queue only")
-    parser.add_argument("--market-ai", action="store_true", help="measure what Market AI's processes weigh only")
+    for name, part in PARTS.items():
+        parser.add_argument(f"--{name}", action="store_true", help=f"measure {part.WHAT} only")
     chosen = parser.parse_args()
     try:
         if chosen.importtime:
             _show_imports()
             return
-        alone = [module for module, asked in ((jobs, chosen.jobs), (market_ai, chosen.market_ai)) if asked]
-        for module in alone:
-            module.run(quick=chosen.quick, say=_say)
-        if alone:
-            return
-        require_wrk()
-        results = run(QUICK if chosen.quick else FULL)
-        show(results)
-        if not chosen.quick:
-            write(results)
-        for module in (jobs, market_ai):
-            module.run(quick=chosen.quick, say=_say)
+        alone = [part for name, part in PARTS.items() if getattr(chosen, name.replace("-", "_"))]
+        if not alone:
+            require_wrk()
+            results = run(QUICK if chosen.quick else FULL)
+            show(results)
+            if not chosen.quick:
+                write(results)
+        for part in alone or PARTS.values():
+            part.run(quick=chosen.quick, say=_say)
     except BenchmarkError as error:
         sys.exit(f"benchmarks: {error}")
 

@@ -37,6 +37,8 @@ from tandem.core.settings import Settings
 from tandem.ops.migrate import migrate
 from tandem.ops.services import SERVICES
 
+WHAT = "the job queue"
+
 MAX_PICKUP, MIN_RATE = 50.0, 300.0  # ms of the median; no-op jobs a second
 KILL_EVERY = 0.5  # seconds
 BULK, FEW = Profile(10, 20), Profile(1, 2)  # few at once, so that the kills meet jobs at work

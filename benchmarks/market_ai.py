@@ -25,6 +25,8 @@ from tandem.core.postgres import EmbeddedPostgres
 from tandem.ops.migrate import migrate
 from tandem.ops.services import SERVICES
 
+WHAT = "what Market AI's processes weigh"
+
 MAX_API, MAX_WORKER = 110.0, 200.0  # MB of a million bytes
 CAMPAIGNS = 8  # each with a job; both are limited to ten a minute
 DEADLINE = 60.0  # seconds
