@@ -13,7 +13,9 @@ from tandem.market_ai.audit.routes import router as audit
 from tandem.market_ai.brands.routes import router as brands
 from tandem.market_ai.budget.routes import router as budget
 from tandem.market_ai.campaigns.routes import router as campaigns
+from tandem.market_ai.charts.routes import router as charts
 from tandem.market_ai.clerk import clerk_running
+from tandem.market_ai.comparison.routes import router as comparison
 from tandem.market_ai.content.routes import of_campaign as content_of_campaign
 from tandem.market_ai.content.routes import router as content
 from tandem.market_ai.generation.routes import router as generation
@@ -22,11 +24,12 @@ from tandem.market_ai.job_api.hub import job_events
 from tandem.market_ai.job_api.routes import router as jobs
 from tandem.market_ai.knowledge.routes import BODY_LIMITS as KNOWLEDGE_LIMITS
 from tandem.market_ai.knowledge.routes import router as knowledge
+from tandem.market_ai.metrics.routes import router as metrics
 from tandem.market_ai.organizations.routes import invitations, management
 from tandem.market_ai.organizations.routes import router as organizations
 from tandem.market_ai.settings import MarketAiSettings
 
-AREAS = ("campaigns", "brands", "content", "knowledge", "jobs", "budget", "audit", "organizations")
+AREAS = ("campaigns", "brands", "content", "knowledge", "metrics", "jobs", "budget", "audit", "organizations")
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
 DESCRIPTION = """
 A marketing API whose AI jobs cannot overspend, cannot be paid for twice and survive anything. Sign up at
@@ -50,6 +53,9 @@ def build(settings: MarketAiSettings) -> FastAPI:
         routers=[
             campaigns,
             generation,
+            metrics,
+            comparison,
+            charts,
             analysis,
             content_of_campaign,
             content,

@@ -3,6 +3,7 @@
 from sqlalchemy import MetaData
 
 import tandem.core.jobs.tables
+import tandem.market_ai.analysis.models
 import tandem.market_ai.audit.models
 import tandem.market_ai.brands.models
 import tandem.market_ai.budget.models
@@ -10,6 +11,7 @@ import tandem.market_ai.campaigns.models
 import tandem.market_ai.content.models
 import tandem.market_ai.idempotency.models
 import tandem.market_ai.knowledge.models
+import tandem.market_ai.metrics.models
 import tandem.market_ai.organizations.models  # noqa: F401
 from tandem.core.base import NAMING
 from tandem.core.base import Base as SharedBase
