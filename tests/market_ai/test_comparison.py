@@ -97,6 +97,17 @@ async def test_a_skewed_split_names_nobody_unless_it_was_meant_to_be_so(
         assert await problem(answer) == (422, "invalid_payload"), query
 
 
+async def test_that_more_of_a_variant_is_clicked_is_no_skewed_split(market: httpx2.AsyncClient, ada: Member) -> None:
+    campaign = await make_campaign(market, ada)
+    rows = [
+        row(0, variant=name, impressions=10_000, clicks=clicks, conversions=50)
+        for name, clicks in (("A", 200), ("B", 400))
+    ]
+    await put(market, ada, campaign, rows)
+    found = await get(market, ada, campaign, "comparison/variants", metric="cvr")
+    assert (found["sample_ratio"]["p"], found["decision"]) == (1, "undecided")
+
+
 async def test_what_is_no_proportion_is_shown_and_not_tested(market: httpx2.AsyncClient, ada: Member) -> None:
     campaign = await make_campaign(market, ada)
     rows = [

@@ -125,7 +125,9 @@ class VariantComparison(BaseModel):
     date_to: date | None
     variants: list[VariantOut]
     pairs: list[PairOut]
-    sample_ratio: SampleRatioOut | None = Field(description="Null without two variants that have trials.")
+    sample_ratio: SampleRatioOut | None = Field(
+        description="Of the impressions; null without two variants, or without any."
+    )
     required_sample_size: int | None = Field(
         description="Trials of each variant to find `effect` on the rate of all, with a power of 80 %, in a test that "
         "is looked at once."

@@ -38,7 +38,8 @@ def compared(query: VariantsQuery, names: Sequence[str], days: Days, left_out: i
     proper = {name: count for name, count in counts.items() if is_proportion(count)}
     tests = pairwise([{name: look[name] for name in proper} for look in looks], query.effect**2)
     best = probability_best(proper) if proper else {}
-    ratio = _ratio(query.weight, [counts[name].trials for name in names]) if counts else None
+    shown = [sum(sums[name].impressions for sums in days.values() if name in sums) for name in names]
+    ratio = _ratio(query.weight, shown)
     decision, won = _decide(query.alpha, proper, tests, ratio)
     return VariantComparison(
         metric=query.metric,
@@ -122,11 +123,12 @@ def _pair(names: tuple[str, str], counts: Mapping[str, Count], test: Sequential,
     )
 
 
-def _ratio(weights: Sequence[float], trials: Sequence[int]) -> SampleRatioOut | None:
-    if len(trials) < 2 or not sum(trials):
+def _ratio(weights: Sequence[float], impressions: Sequence[int]) -> SampleRatioOut | None:
+    """Of what was split, whatever the rate: how many clicks there are is up to the variants themselves."""
+    if len(impressions) < 2 or not sum(impressions):
         return None
-    weights = weights or [1.0] * len(trials)
-    found = sample_ratio(trials, weights)
+    weights = weights or [1.0] * len(impressions)
+    found = sample_ratio(impressions, weights)
     return SampleRatioOut(
         weights=[number(weight / sum(weights)) for weight in weights],
         chi2=number(found.chi2),

@@ -143,7 +143,7 @@ class Slice(BaseModel):
     @classmethod
     def days(cls, first: date, last: date) -> Self:
         """Of computed days, which may be before those that one can ask for."""
-        return cls.model_construct(date_from=first, date_to=last, channel=[], variant=[])
+        return cls().model_copy(update={"date_from": first, "date_to": last})
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from tandem.core.db import Args, Connection, fetch_one
@@ -157,6 +157,16 @@ async def anomaly_report(connection: Connection, org_id: str, campaign_id: UUID,
 
 async def totals(connection: Connection, org_id: str, campaign_id: UUID, query: Slice) -> Totals:
     return (await queries.sums(connection, org_id, campaign_id, query))[0].totals
+
+
+async def largest_groups(
+    connection: Connection, org_id: str, campaign_id: UUID, by: Literal["channel", "variant"], limit: int
+) -> list[KpiGroup]:
+    """The channels or variants with the most impressions, at most twenty, by name."""
+    found, _ = await queries.largest(connection, org_id, campaign_id, Slice(), by, column="impressions")
+    part = Slice().model_copy(update={by: found[:limit]})
+    groups = await queries.sums(connection, org_id, campaign_id, part, [by]) if found else []
+    return [KpiGroup(key=group.key[0], kpis=KpisOut.of(group.totals)) for group in groups]
 
 
 async def largest_variants(
