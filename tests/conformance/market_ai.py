@@ -25,7 +25,7 @@ class MarketAi(Service):
         "user", "session", "api_tokens", "organizations", "memberships", "invitations", "audit_events",
         "idempotency_keys", "brands", "campaigns", "content_assets", "content_versions", "content_reviews",
         "knowledge_documents", "knowledge_chunks", "jobs", "budget_limits", "budget_accounts", "budget_calls",
-        "budget_ledger", "budget_chains",
+        "budget_ledger", "budget_chains", "campaign_metrics", "campaign_reports",
     }  # fmt: skip
     views = (
         "/api/campaigns", "/api/content", "/api/brands", "/api/knowledge/documents", "/api/jobs", "/api/budget",
@@ -44,6 +44,7 @@ class MarketAi(Service):
     }
     main_writes = {
         "POST /api/campaigns", "PATCH /api/campaigns/{campaign_id}", f"{_CAMPAIGN}/content", f"{_CAMPAIGN}/generate",
+        "PUT /api/campaigns/{campaign_id}/metrics",
         "PATCH /api/brands/{brand_id}", "POST /api/knowledge/documents/text", "PUT /api/budget/limits",
         "POST /api/budget/calls/{call_id}/resolve", "POST /api/organizations/current/invitations",
     }  # fmt: skip
@@ -83,6 +84,7 @@ class MarketAi(Service):
         kinds = {
             "campaign": [bob.campaign], "brand": [bob.brand], "content": [bob.content], "document": [bob.document],
             "job": [bob.failed, bob.queued], "chunk": [bob.chunk], "call": [bob.call], "token": [bob.token],
+            "report": [bob.report],
             "user": [bob.user.id, bob.colleague], "invitation": [bob.invitation], "object": [bob.content, bob.org],
         }  # fmt: skip
         asked = " ".join(map(str, place)) if place[-1] != "{}" else "campaign"
