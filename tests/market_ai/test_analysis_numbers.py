@@ -84,7 +84,7 @@ def test_words_are_read_in_english_only() -> None:
     assert faults(Summary(summary="Ten opzichte van 9", recommendations=[]), FACTS, "Dutch") == ["9"]
 
 
-@settings(max_examples=400)
+@settings(deadline=None, max_examples=400)
 @given(st.text(alphabet="0123456789.,%-+ eEkM'\u2212ab\u00bd\u0665\u200b", max_size=40))
 def test_whatever_the_text_it_is_read_and_no_digit_escapes(text: str) -> None:
     """With nothing computed, a text with any digit in it has an uncomputed number."""
@@ -95,6 +95,7 @@ def test_whatever_the_text_it_is_read_and_no_digit_escapes(text: str) -> None:
 COUNTS = st.integers(0, 10**12)
 
 
+@settings(deadline=None)
 @given(st.builds(Totals, COUNTS, COUNTS, COUNTS, *[st.integers(0, 10**18)] * 2))
 def test_every_figure_is_found_again_as_people_write_it(totals: Totals) -> None:
     facts = json.loads(KpisOut.of(totals).model_dump_json())
@@ -105,6 +106,7 @@ def test_every_figure_is_found_again_as_people_write_it(totals: Totals) -> None:
             assert uncomputed([said(metric, value, "EUR")], computed) == [], (metric, value)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6))
 def test_rounded_numbers_are_found_again(number: float) -> None:
     facts = {"relative": float(f"{number:.10g}")}

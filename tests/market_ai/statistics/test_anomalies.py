@@ -3,7 +3,7 @@
 import random
 from datetime import date, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem.market_ai.statistics.anomalies import MIN_DAYS, SEASONAL_DAYS, anomalies
@@ -65,6 +65,7 @@ def test_ordinary_noise_is_seldom_odd() -> None:
     assert flagged / judged < 0.01
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e12, 1e12), max_size=SEASONAL_DAYS + 20))
 def test_whatever_the_numbers_a_score_is_one(values: list[float]) -> None:
     for one in anomalies(days_of(values)):

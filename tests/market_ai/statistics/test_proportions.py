@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tandem.market_ai.statistics.kpi import Totals, kpis
@@ -19,6 +19,7 @@ from tandem.market_ai.statistics.sample_ratio import chi2_survival, sample_ratio
 COUNTS = st.integers(1, 10**9).flatmap(lambda n: st.builds(Count, st.integers(0, n), st.just(n)))
 
 
+@settings(deadline=None)
 @given(COUNTS)
 def test_an_interval_is_inside_the_unit_and_contains_its_rate(count: Count) -> None:
     low, high = wilson(count)
@@ -28,6 +29,7 @@ def test_an_interval_is_inside_the_unit_and_contains_its_rate(count: Count) -> N
     assert narrow.high <= high
 
 
+@settings(deadline=None)
 @given(COUNTS, COUNTS)
 def test_the_interval_of_a_difference_contains_it_and_turns_with_it(a: Count, b: Count) -> None:
     low, high = newcombe(a, b)
@@ -36,6 +38,7 @@ def test_the_interval_of_a_difference_contains_it_and_turns_with_it(a: Count, b:
     assert (-turned.high, -turned.low) == (pytest.approx(low), pytest.approx(high))
 
 
+@settings(deadline=None)
 @given(COUNTS, COUNTS)
 def test_the_test_turns_with_its_groups_and_sees_no_difference_of_a_group_from_itself(a: Count, b: Count) -> None:
     z, p = two_proportion_z(a, b)
@@ -61,6 +64,7 @@ def test_sample_sizes_are_those_of_the_textbook() -> None:
     assert required_sample_size(0.025, -0.005) == 13809
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 0.5), st.floats(0.001, 0.4))
 def test_a_smaller_effect_or_more_certainty_needs_more(baseline: float, effect: float) -> None:
     usual = required_sample_size(baseline, effect)
@@ -94,6 +98,7 @@ def test_a_split_as_it_should_be_is_no_mismatch_and_a_skewed_one_is() -> None:
             sample_ratio(counts, weights)
 
 
+@settings(deadline=None)
 @given(st.builds(Totals, *[st.integers(0, 10**15)] * 5))
 def test_key_figures_are_null_where_there_is_nothing_to_divide_by_and_else_multiply_back(of: Totals) -> None:
     found = kpis(of)

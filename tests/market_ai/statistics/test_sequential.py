@@ -5,7 +5,7 @@ import random
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem.market_ai.statistics.proportions import Count, two_proportion_z
@@ -116,6 +116,7 @@ def test_a_group_that_joins_later_is_compared_from_then_on() -> None:
     assert pairwise(looks)["a", "b"].p == pytest.approx(0.000459147, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(st.integers(20, 10**6), st.data())
 def test_the_statistic_is_that_of_the_paper_for_groups_of_one_size_and_does_not_care_for_order(
     n: int, data: st.DataObject
@@ -127,6 +128,7 @@ def test_the_statistic_is_that_of_the_paper_for_groups_of_one_size_and_does_not_
     assert log_msprt(b, a) == pytest.approx(log_msprt(a, b))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=20))
 def test_the_p_value_never_rises_as_data_come_in(batches: list[tuple[int, int]]) -> None:
     looks, a, b, n = [], 0, 0, 0

@@ -94,6 +94,3 @@ def _variants(comparisons: list[Mapping[str, Any]]) -> Iterator[str]:
             yield f"The variants were not shown as evenly as they should have been, so their {name}s prove nothing."
         else:
             yield f"By its {name} {leading}, leads, which is not certain enough to call it the winner."
-
-
-__all__ = ["figures", "findings", "money", "percent", "said"]
