@@ -4,7 +4,7 @@
 
 It serves `/v1/chat/completions` and `/v1/responses`, streamed or not, with answers that fit the schema of the request.
 How it behaves is said by `[[behave:NAME]]` in the prompt, else by the path (`/NAME/v1/…`), else by what was last posted
-to `/control` ({"behave": NAME, "answer": {…}}), else by `--behave`. NAME is one of `BEHAVIOURS`, with
+to `/control` ({"behave": NAME, "answer": {…}, "answers": [{…}, …]}), else by `--behave`. NAME is one of `BEHAVIOURS`, with
 its argument after a colon, as in `status:429`.
 
 Every request is one JSON line of FILE, written before the first byte of its answer, whatever becomes of it: id, model,
@@ -241,7 +241,10 @@ class Handler(BaseHTTPRequestHandler):
     def _result_and_bill(self) -> tuple[str, Bill]:
         schema = schema_of(self.body)
         wrong = {"not_json": "I would rather talk about it.", "wrong_json": '{"something": "else"}'}
-        answer = self.server.control["answer"] or (sample(schema) if schema else {"text": "hello"})
+        queued = self.server.control.get("answers")  # for one request each, before `answer`
+        answer = (queued.pop(0) if queued else self.server.control["answer"]) or (
+            sample(schema) if schema else {"text": "hello"}
+        )
         result = wrong.get(self.behaviour) or json.dumps(answer)
         most = self._most_tokens()
         searching = any(tool.get("type") == "file_search" for tool in self.body.get("tools") or ())

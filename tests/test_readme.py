@@ -35,6 +35,8 @@ def test_the_transcript_of_market_ai_works(market_server: RunningServer) -> None
     assert "event: succeeded" in said
     assert '"status":"approved"' in said
     assert '"model":"offline"' in said
+    assert '"cvr":0.0453125' in said
+    assert "a return on ad spend of 3.30" in said
     assert "'spent': '0.000000'" in said
     assert '"valid":true' in said
 

@@ -27,7 +27,7 @@ class MarketAi(Service):
         "idempotency_keys", "brands", "campaigns", "content_assets", "content_versions", "content_reviews",
         "knowledge_documents", "knowledge_chunks", "leads", "lead_consents", "suppressions", "segments", "imports",
         "import_chunks", "jobs", "budget_limits", "budget_accounts", "budget_calls",
-        "budget_ledger", "budget_chains",
+        "budget_ledger", "budget_chains", "campaign_metrics", "campaign_reports",
     }  # fmt: skip
     views = (
         "/api/campaigns", "/api/content", "/api/brands", "/api/knowledge/documents", "/api/leads", "/api/segments",
@@ -49,6 +49,7 @@ class MarketAi(Service):
         "POST /api/campaigns", "PATCH /api/campaigns/{campaign_id}", f"{_CAMPAIGN}/content", f"{_CAMPAIGN}/generate",
         "PATCH /api/brands/{brand_id}", "POST /api/knowledge/documents/text", "POST /api/leads",
         "PATCH /api/leads/{lead_id}", "POST /api/segments", "POST /api/suppressions", "PUT /api/budget/limits",
+        "PUT /api/campaigns/{campaign_id}/metrics",
         "POST /api/budget/calls/{call_id}/resolve", "POST /api/organizations/current/invitations",
     }  # fmt: skip
     bad_files = (
@@ -92,6 +93,7 @@ class MarketAi(Service):
             "job": [bob.failed, bob.queued], "chunk": [bob.chunk], "lead": [bob.lead],
             "segment": [bob.segment], "suppression": [bob.suppression],
             "import": [bob.leads_ended, bob.suppressions_queued], "call": [bob.call], "token": [bob.token],
+            "report": [bob.report],
             "user": [bob.user.id, bob.colleague], "invitation": [bob.invitation], "object": [bob.content, bob.org],
         }  # fmt: skip
         asked = " ".join(map(str, place)) if place[-1] != "{}" else "campaign"

@@ -11,6 +11,8 @@ from tandem.core.db import Database
 from tandem.core.ids import uuid7
 from tandem.core.jobs import store
 from tandem.core.postgres_url import parse_database_url
+from tandem.market_ai.analysis.schemas import AnalyzeCampaign, Summary, Told
+from tandem.market_ai.analysis.service import compute, keep_report
 from tandem.market_ai.budget.service import CallIntent, mark_unknown, reserve
 from tandem.market_ai.generation.schemas import GenerateContent
 from tandem.market_ai.settings import MarketAiSettings
@@ -45,6 +47,7 @@ class MarketOwned(Owned):
     suppressions_queued: str
     suppressions_ended: str
     call: str
+    report: str
     colleague: str
     invitation: str
     code: str
@@ -68,6 +71,7 @@ class MarketOwned(Owned):
             "suppression_id": self.suppression,
             "import_id": self._import(operation),
             "call_id": self.call,
+            "report_id": self.report,
             "user_id": self.colleague,
             "invitation_id": self.invitation,
             "token_id": self.token,
@@ -91,10 +95,14 @@ def furnish(server: LiveServer, word: str, *, whole: bool) -> MarketOwned:
     person = {"email": f"{word}@example.com", "name": word, "tags": [word], "attributes": {"plan": word}}
     consent = {"status": "granted", "source": word, "proof": word}
     lead = _post(server, user, "/api/leads", {**person, "consent": consent})["id"]
+    day = {"date": "2026-12-01", "channel": word, "variant": word, "impressions": 1000, "clicks": 20, "cost": "5.00"}
+    server.api(user, "PUT", f"/api/campaigns/{campaign}/metrics", json={"rows": [day]})
     failed, queued, call = asyncio.run(_jobs(server.database_url, org, UUID(campaign), word, whole=whole))
+    report = asyncio.run(_report(server.database_url, org, UUID(campaign), UUID(failed), word))
     dear = _dear(server, user, word, content) if whole else _nothing_dear()
     ids = {"brand": brand, "campaign": campaign, "content": content, "failed": failed, "queued": queued, "call": call}
     ids["lead"] = lead
+    ids["report"] = report
     return MarketOwned(user=user, org=org, **ids, **dear)
 
 
@@ -179,6 +187,18 @@ async def _jobs(database_url: str, org: str, campaign: UUID, word: str, *, whole
         else:
             job_id = await failed_job(connection, org, payload=order)
         return str(job_id), str(await queue_job(connection, org, order)), call
+    finally:
+        await connection.close()
+
+
+async def _report(database_url: str, org: str, campaign: UUID, job_id: UUID, word: str) -> str:
+    order = AnalyzeCampaign(campaign_id=campaign)
+    told = Told(summary=Summary(summary=f"Our {word} went well.", recommendations=[word]), model="offline", rejected=[])
+    connection = await asyncpg.connect(**parse_database_url(database_url).asyncpg_args)
+    try:
+        async with connection.transaction():
+            facts = await compute(connection, org, campaign)
+            return str(await keep_report(connection, org, order, facts, told, job_id=job_id))
     finally:
         await connection.close()
 

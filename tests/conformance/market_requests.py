@@ -12,6 +12,7 @@ def requests_for(mine: MarketOwned) -> dict[str, list[Sent]]:
     return {
         **account_requests(mine.user, mine.session, "campaigns:read"),
         **_campaigns(mine),
+        **_metrics(),
         **_content(mine),
         **_brands(mine),
         **_knowledge(mine),
@@ -43,6 +44,34 @@ def _campaigns(mine: MarketOwned) -> dict[str, list[Sent]]:
             Sent(body={"kind": "email", "brief": "Pre-order stollen.", "variants": 2, "use_knowledge": True})
         ],
         "POST /api/campaigns/{campaign_id}/analyze": [Sent(body={"language": "English"})],
+    }
+
+
+def _metrics() -> dict[str, list[Sent]]:
+    campaign, days = "/api/campaigns/{campaign_id}", {"date_from": "2026-12-01", "date_to": "2026-12-31"}
+    row = {
+        "date": "2026-12-02",
+        "channel": "newsletter",
+        "variant": "A",
+        "impressions": 125000,
+        "clicks": 3200,
+        "conversions": 145,
+        "cost": "2500.00",
+        "revenue": "8250.00",
+    }
+    return {
+        f"PUT {campaign}/metrics": [Sent(body={"rows": [row, {"date": "2026-12-03", "channel": "newsletter"}]})],
+        f"GET {campaign}/metrics": [Sent({**days, "channel": "newsletter", "limit": 10})],
+        f"DELETE {campaign}/metrics": [Sent(days)],
+        f"GET {campaign}/kpis": [Sent({"by": "variant"})],
+        f"GET {campaign}/series": [Sent({"by": "channel", "metric": "cpc", "interval": "week"})],
+        f"GET {campaign}/anomalies": [Sent({"metric": "cost"})],
+        f"GET {campaign}/comparison/variants": [Sent({"metric": "cvr", "alpha": 0.01}), Sent({"weight": [1]})],
+        f"GET {campaign}/comparison/periods": [Sent(days)],
+        f"GET {campaign}/sample-size": [Sent({"baseline": 0.02})],
+        f"GET {campaign}/chart.svg": [Sent({"theme": "dark", "by": "variant"})],
+        f"GET {campaign}/chart.html": [Sent({"metric": "ctr"})],
+        f"GET {campaign}/reports": [Sent({"limit": 10})],
     }
 
 

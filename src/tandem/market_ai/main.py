@@ -13,7 +13,9 @@ from tandem.market_ai.audit.routes import router as audit
 from tandem.market_ai.brands.routes import router as brands
 from tandem.market_ai.budget.routes import router as budget
 from tandem.market_ai.campaigns.routes import router as campaigns
+from tandem.market_ai.charts.routes import router as charts
 from tandem.market_ai.clerk import clerk_running
+from tandem.market_ai.comparison.routes import router as comparison
 from tandem.market_ai.content.routes import of_campaign as content_of_campaign
 from tandem.market_ai.content.routes import router as content
 from tandem.market_ai.generation.routes import router as generation
@@ -26,6 +28,7 @@ from tandem.market_ai.job_api.routes import router as jobs
 from tandem.market_ai.knowledge.routes import BODY_LIMITS as KNOWLEDGE_LIMITS
 from tandem.market_ai.knowledge.routes import router as knowledge
 from tandem.market_ai.leads.routes import router as leads
+from tandem.market_ai.metrics.routes import router as metrics
 from tandem.market_ai.organizations.routes import invitations, management
 from tandem.market_ai.organizations.routes import router as organizations
 from tandem.market_ai.segments.routes import router as segments
@@ -33,7 +36,8 @@ from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.suppressions.routes import router as suppressions
 
 AREAS = (
-    "campaigns", "brands", "content", "knowledge", "leads", "suppressions", "jobs", "budget", "audit", "organizations",
+    "campaigns", "brands", "content", "knowledge", "leads", "suppressions", "metrics", "jobs", "budget", "audit",
+    "organizations",
 )  # fmt: skip
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
 DESCRIPTION = """
@@ -58,6 +62,9 @@ def build(settings: MarketAiSettings) -> FastAPI:
         routers=[
             campaigns,
             generation,
+            metrics,
+            comparison,
+            charts,
             analysis,
             content_of_campaign,
             content,

@@ -3,6 +3,7 @@
 from sqlalchemy import MetaData
 
 import tandem.core.jobs.tables
+import tandem.market_ai.analysis.models
 import tandem.market_ai.audit.models
 import tandem.market_ai.brands.models
 import tandem.market_ai.budget.models
@@ -12,6 +13,7 @@ import tandem.market_ai.idempotency.models
 import tandem.market_ai.imports.models
 import tandem.market_ai.knowledge.models
 import tandem.market_ai.leads.models
+import tandem.market_ai.metrics.models
 import tandem.market_ai.organizations.models
 import tandem.market_ai.segments.models
 import tandem.market_ai.suppressions.models  # noqa: F401

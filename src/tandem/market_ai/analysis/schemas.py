@@ -1,6 +1,7 @@
-"""Shapes of campaign analysis: the request, the job's payload and result, and what the model is asked to answer."""
+"""Shapes of campaign analysis: the request, the job's payload, what the model is asked to answer, and reports."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -32,3 +33,48 @@ class Summary(BaseModel):
 
     summary: str = Field(description="Two to five sentences.")
     recommendations: list[str] = Field(description="Up to five, the most useful first.")
+
+
+class Rejected(BaseModel):
+    """A text of the model that was not taken."""
+
+    model: str
+    faults: list[str] = Field(description="What was wrong with it, as the numbers that nobody had computed.")
+
+
+class Told(BaseModel):
+    """A summary all of whose numbers are computed ones. `model` is who wrote it, `computed` for nobody but the code."""
+
+    summary: Summary
+    model: str
+    rejected: list[Rejected]
+
+
+class ReportItem(BaseModel):
+    """A report without its facts."""
+
+    id: UUID
+    campaign_id: UUID
+    job_id: UUID
+    model: str = Field(
+        description="Who wrote the summary; `offline` and `computed` are put together from sentences by the code."
+    )
+    language: str
+    summary: str
+    created_at: datetime
+
+
+class ReportOut(ReportItem):
+    """Never changes."""
+
+    recommendations: list[str]
+    rejected: list[Rejected] = Field(description="Texts of the model that were not taken.")
+    facts: dict[str, Any] = Field(description="Everything that was computed.")
+
+
+class ReportPage(BaseModel):
+    items: list[ReportItem]
+    total: int
+    page: int
+    limit: int
+    pages: int
