@@ -25,8 +25,9 @@ from tandem.market_ai.knowledge.routes import router as knowledge
 from tandem.market_ai.organizations.routes import invitations, management
 from tandem.market_ai.organizations.routes import router as organizations
 from tandem.market_ai.settings import MarketAiSettings
+from tandem.market_ai.webhooks.routes import router as webhooks
 
-AREAS = ("campaigns", "brands", "content", "knowledge", "jobs", "budget", "audit", "organizations")
+AREAS = ("campaigns", "brands", "content", "knowledge", "jobs", "budget", "audit", "organizations", "webhooks")
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
 DESCRIPTION = """
 A marketing API whose AI jobs cannot overspend, cannot be paid for twice and survive anything. Sign up at
@@ -59,6 +60,7 @@ def build(settings: MarketAiSettings) -> FastAPI:
             budget,
             organizations,
             audit,
+            webhooks,
             *accounts,
         ],
         body_limits=KNOWLEDGE_LIMITS,

@@ -10,7 +10,8 @@ import tandem.market_ai.campaigns.models
 import tandem.market_ai.content.models
 import tandem.market_ai.idempotency.models
 import tandem.market_ai.knowledge.models
-import tandem.market_ai.organizations.models  # noqa: F401
+import tandem.market_ai.organizations.models
+import tandem.market_ai.webhooks.models  # noqa: F401
 from tandem.core.base import NAMING
 from tandem.core.base import Base as SharedBase
 from tandem.market_ai.base import Base

@@ -15,6 +15,8 @@ from tandem.market_ai.generation.schemas import GenerateContent
 from tandem.market_ai.idempotency.jobs import purge_idempotency_keys
 from tandem.market_ai.idempotency.schemas import PurgeIdempotencyKeys
 from tandem.market_ai.inbox.moving import inbox
+from tandem.market_ai.webhooks.jobs import deliver_webhook, purge_webhook_messages
+from tandem.market_ai.webhooks.schemas import PurgeWebhookMessages
 
 
 def _generate(message: Mapping[str, Any], _org_id: str) -> GenerateContent:
@@ -34,12 +36,15 @@ JOBS = Jobs(
         forget_call_results,
         purge_expired_sessions,
         purge_idempotency_keys,
+        deliver_webhook,
+        purge_webhook_messages,
     ],
     crons=[
         cron("sweep_reservations", "* * * * *", SweepReservations()),
         cron("forget_call_results", "40 3 * * *", ForgetCallResults()),
         cron("purge_expired_sessions", "*/10 * * * *", PurgeExpiredSessions()),
         cron("purge_idempotency_keys", "20 * * * *", PurgeIdempotencyKeys()),
+        cron("purge_webhook_messages", "50 3 * * *", PurgeWebhookMessages()),
     ],
     running=[inbox({"generate_content": _generate, "analyze_campaign": _analyze})],
 )
