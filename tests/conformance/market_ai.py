@@ -9,6 +9,7 @@ from tandem.market_ai.budget.routes import VERIFY
 from tandem.market_ai.knowledge.uploads import UPLOADS
 from tandem.market_ai.main import build
 from tandem.market_ai.settings import MarketAiSettings
+from tandem.market_ai.webhooks.routes import SENDING
 from tests.conformance import market_owned, market_requests
 from tests.conformance.live import NOWHERE, LiveServer, values_for
 from tests.conformance.market_owned import MarketOwned
@@ -20,16 +21,17 @@ _CAMPAIGN, _CONTENT = "POST /api/campaigns/{campaign_id}", "POST /api/content/{c
 
 class MarketAi(Service):
     name, package, clones = "market-ai", "tandem.market_ai", "market_clones"
-    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS)
+    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS, SENDING)
     full_tables = {
         "user", "session", "api_tokens", "organizations", "memberships", "invitations", "audit_events",
         "idempotency_keys", "brands", "campaigns", "content_assets", "content_versions", "content_reviews",
         "knowledge_documents", "knowledge_chunks", "jobs", "budget_limits", "budget_accounts", "budget_calls",
-        "budget_ledger", "budget_chains",
+        "budget_ledger", "budget_chains", "webhook_endpoints", "webhook_messages", "webhook_deliveries",
+        "webhook_attempts",
     }  # fmt: skip
     views = (
         "/api/campaigns", "/api/content", "/api/brands", "/api/knowledge/documents", "/api/jobs", "/api/budget",
-        "/api/budget/calls", "/api/budget/ledger", "/api/audit", "/api/organizations",
+        "/api/budget/calls", "/api/budget/ledger", "/api/audit", "/api/webhooks", "/api/organizations",
         "/api/organizations/current/members", "/api/organizations/current/invitations",
     )  # fmt: skip
     somewhere = "/api/campaigns"
@@ -46,6 +48,7 @@ class MarketAi(Service):
         "POST /api/campaigns", "PATCH /api/campaigns/{campaign_id}", f"{_CAMPAIGN}/content", f"{_CAMPAIGN}/generate",
         "PATCH /api/brands/{brand_id}", "POST /api/knowledge/documents/text", "PUT /api/budget/limits",
         "POST /api/budget/calls/{call_id}/resolve", "POST /api/organizations/current/invitations",
+        "POST /api/webhooks", "PATCH /api/webhooks/{webhook_id}", "POST /api/webhooks/{webhook_id}/rotate-secret",
     }  # fmt: skip
     bad_files = (
         ("empty.txt", b"", "text/plain"),
@@ -84,6 +87,7 @@ class MarketAi(Service):
             "campaign": [bob.campaign], "brand": [bob.brand], "content": [bob.content], "document": [bob.document],
             "job": [bob.failed, bob.queued], "chunk": [bob.chunk], "call": [bob.call], "token": [bob.token],
             "user": [bob.user.id, bob.colleague], "invitation": [bob.invitation], "object": [bob.content, bob.org],
+            "webhook": [bob.webhook], "delivery": [bob.delivery],
         }  # fmt: skip
         asked = " ".join(map(str, place)) if place[-1] != "{}" else "campaign"
         same = [one for kind, ids in kinds.items() if kind in asked for one in ids]

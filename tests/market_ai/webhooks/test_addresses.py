@@ -58,8 +58,8 @@ def test_no_ipv6_address_around_an_ipv4_address_is_public(address):
 def test_what_is_public_is_global_unicast(address):
     if is_public(address):
         assert address.is_global
-        assert not (address.is_private or address.is_loopback or address.is_link_local or address.is_multicast)
-        assert not (address.is_reserved or address.is_unspecified)
+        for special in ("private", "loopback", "link_local", "multicast", "reserved", "unspecified"):
+            assert not getattr(address, f"is_{special}")
         assert not any(address in network for network in map(ip_network, REFUSED) if network.version == address.version)
 
 

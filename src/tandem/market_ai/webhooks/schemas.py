@@ -46,8 +46,8 @@ def _address(text: str) -> str:
         raise PydanticCustomError("url_with_credentials", "must not contain a user name or password")
     if url.fragment is not None:
         raise PydanticCustomError("url_with_fragment", "must not have a part after #")
-    if not url.host or url.host.endswith("."):
-        raise PydanticCustomError("invalid_url", "must name a host, without a dot at its end")
+    if not url.host or url.host.endswith(".") or url.port == 0:
+        raise PydanticCustomError("invalid_url", "must name a host, without a dot at its end, and no port 0")
     if len(str(url)) > MAX_URL:
         raise PydanticCustomError("url_too_long", f"must not be longer than {MAX_URL} characters")
     return str(url)
@@ -97,6 +97,8 @@ class RotateSecret(Payload):
     overlap_hours: int = Field(
         24, ge=0, le=168, strict=True, description="So long deliveries are signed with the old secret too; 0: at once."
     )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"overlap_hours": 24}]})
 
 
 class WebhookOut(BaseModel):
