@@ -79,7 +79,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, list[list[
                     found = [socket.inet_ntoa(socket.inet_aton(host))]
                 except OSError:
                     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
+            return [(socket.AF_UNSPEC, socket.SOCK_STREAM, 6, "", (one, port)) for one in found]
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         return asked

@@ -69,9 +69,9 @@ class Receiver:
 
 
 @asynccontextmanager
-async def a_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+async def a_receiver(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Receiver]:
     receiver = Receiver(scheme="https" if tls else "http")
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(receiver.serve, host, 0, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,6 +12,7 @@ from tandem.core.jobs.worker import worker_database
 from tandem.market_ai.webhooks import outcomes
 from tandem.market_ai.webhooks.events import TEST
 from tandem.market_ai.webhooks.outcomes import Due, _consequence
+from tandem.market_ai.webhooks.queries import find_due
 from tandem.market_ai.webhooks.schemas import DeliverWebhook
 from tandem.market_ai.webhooks.sending import Outcome
 from tests.market_ai.making import audited, connected, make_campaign, post
@@ -318,10 +319,6 @@ async def test_an_attempt_that_somebody_else_made_meanwhile_changes_nothing(mark
     [delivery] = await deliveries(market, ada, made)
     order = DeliverWebhook(org_id=ada.org_id, delivery_id=delivery["id"], attempt=1)
     database = Database(market_settings, worker_database(market_settings))
-    from datetime import UTC, datetime
-
-    from tandem.market_ai.webhooks.queries import find_due
-
     try:
         async with database.connection() as connection:
             due = Due(order, await find_due(connection, order))
@@ -333,6 +330,27 @@ async def test_an_attempt_that_somebody_else_made_meanwhile_changes_nothing(mark
     detail = await shown(market, ada, made, delivery)
     assert (detail["status"], detail["attempts"], len(detail["log"])) == ("pending", 1, 1)
     assert (await endpoint(market, ada, made))["consecutive_failures"] == 1
+
+
+async def test_what_waits_for_a_dead_endpoint_waits_longer_each_time(market, member, webhook, market_url):
+    """Or its queue would go round and round while the endpoint rests for seconds."""
+    ada = await member()
+    made = await webhook(ada)
+    await make_campaign(market, ada)
+    [delivery] = await deliveries(market, ada, made)
+    order = DeliverWebhook(org_id=ada.org_id, delivery_id=delivery["id"], attempt=1)
+    await set_columns(market_url, made, resting_until="now() + interval '5 s'")
+    waits = []
+    async with connected(market_url) as connection:
+        for age in ("0 s", "10 min", "1 h", "20 h"):
+            await connection.execute(f"UPDATE webhook_deliveries SET created_at = now() - interval '{age}'")
+            due = Due(order, await find_due(connection, order))
+            async with connection.transaction():
+                await outcomes.postpone(connection, due)
+            waits.append(await connection.fetchval("SELECT max(run_at) - now() FROM jobs"))
+    seconds = [wait.total_seconds() for wait in waits]
+    for waited, least in zip(seconds, (4, 299, 1799, 3599), strict=True):
+        assert least <= waited <= (least + 1) * 1.5 + 1
 
 
 @pytest.mark.parametrize("failures", range(outcomes.ATTEMPTS - 1))

@@ -92,6 +92,20 @@ async def test_a_body_that_never_comes_does_not_undo_success(receiver, monkeypat
     assert (outcome.status, outcome.error, outcome.excerpt) == (200, None, "abc")
 
 
+async def test_the_time_limit_is_about_the_status_and_not_about_the_body(receiver, monkeypatch):
+    async def late(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(2.5)
+        writer.write(b"ok")
+
+    monkeypatch.setattr(sending, "TIMEOUT", 2)
+    monkeypatch.setattr(sending, "BODY", 20)
+    receiver.answers = [late]
+    outcome = await attempt(receiver.url)
+    assert (outcome.status, outcome.error, outcome.excerpt) == (200, None, "ok")
+
+
 async def test_silence_is_a_timeout(receiver, monkeypatch):
     async def silence(_writer):
         await asyncio.sleep(60)
@@ -155,6 +169,19 @@ async def test_the_next_address_is_tried_when_one_does_not_answer(receiver, answ
     answering({"hooks.example.com": [["127.0.0.2", "127.0.0.1"]]})
     assert (await attempt(f"http://hooks.example.com:{receiver.port}/")).error is None
     assert len(receiver.received) == 1
+
+
+async def test_ipv6_is_spoken_where_there_is_some(answering):
+    """In an address in brackets, and behind a name; a machine without IPv6 says that it cannot connect."""
+    networks = (*LOOPBACK, ip_network("::1/128"))
+    answering({"hooks.example.com": [["::1"]]})
+    try:
+        async with a_receiver(host="::1") as receiver:
+            for host in ("[::1]", "hooks.example.com"):
+                assert (await attempt(f"http://{host}:{receiver.port}/", networks)).error is None
+                assert receiver.received[-1].headers["host"] == f"{host}:{receiver.port}"
+    except OSError:
+        assert (await attempt("http://[::1]:9/", networks)).error == "connection_failed"
 
 
 async def test_the_environments_proxy_is_not_used(receiver, monkeypatch):

@@ -22,6 +22,7 @@ BACKOFF: Final = Backoff(timedelta(seconds=10), 3.0, timedelta(hours=6))
 HOPELESS: Final = timedelta(days=2)  # without a success, after which an endpoint is disabled
 RESTS_AFTER: Final = 3  # failures in a row, so that one dead endpoint does not keep the workers from all others
 LONGEST_REST: Final = timedelta(minutes=5)
+LONGEST_WAIT: Final = timedelta(hours=1)  # of a delivery, for an endpoint that rests again and again
 KEEP: Final = timedelta(days=30)
 _GONE: Final = 410
 _BUSY: Final = frozenset({429, 502, 503, 504})
@@ -79,8 +80,12 @@ class Due:
 
 
 async def postpone(connection: Connection, due: Due) -> None:
-    """The same attempt later; jitter, so that not all that waits for an endpoint comes at once."""
-    order, wait = due.order, due.rest * random.uniform(1.0, 1.5)  # noqa: S311 - spreads load, guards nothing
+    """The same attempt later: the longer it has waited, the later, or a dead endpoint's queue would go round and round.
+
+    Jitter, so that not all of it comes at once.
+    """
+    order, longer = due.order, random.uniform(1.0, 1.5)  # noqa: S311 - spreads load, guards nothing
+    wait = max(due.rest, min(due.row["age"] / 2, LONGEST_WAIT)) * longer
     if await connection.fetchval(_POSTPONE, order.org_id, order.delivery_id, order.attempt, wait):
         await enqueue(connection, order, delay=wait)
 

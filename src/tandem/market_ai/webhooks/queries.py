@@ -31,7 +31,7 @@ ONE_DELIVERY = f"SELECT {DELIVERY_JSON} FROM {_DELIVERIES} AND d.id = $3"
 _DUE = f"""
 SELECT e.id AS endpoint_id, e.url, e.enabled, e.secret, m.type, m.body::text AS body, {MESSAGE_ID} AS message_id,
        CASE WHEN e.previous_secret_until > now() THEN e.previous_secret END AS previous_secret, d.failures,
-       e.resting_until - now() AS rest
+       e.resting_until - now() AS rest, now() - d.created_at AS age
   FROM webhook_deliveries d
   JOIN webhook_messages m ON m.org_id = d.org_id AND m.id = d.message_id
   JOIN webhook_endpoints e ON e.org_id = d.org_id AND e.id = d.endpoint_id

@@ -48,6 +48,16 @@ class _Answer:
         return "redirect" if self.status in _REDIRECT else "http_error"
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """`patience` is the scope that ends it."""
+
+    url: httpx2.URL
+    body: bytes
+    headers: Mapping[str, str]
+    patience: anyio.CancelScope
+
+
 @lru_cache(maxsize=1)
 def tls() -> ssl.SSLContext:
     """One a process: reading the certificates takes longer than the rest of an attempt."""
@@ -60,8 +70,8 @@ async def post(url: str, body: bytes, headers: Mapping[str, str], networks: Sequ
     answer: _Answer | None = None
     error: Error | None
     try:
-        with anyio.fail_after(TIMEOUT):
-            answer = await _ask(httpx2.URL(url), body, headers, networks)
+        with anyio.fail_after(TIMEOUT) as patience:
+            answer = await _ask(_Request(httpx2.URL(url), body, headers, patience), networks)
         error = answer.error
     except NoPublicAddress:
         error = "no_public_address"
@@ -77,7 +87,8 @@ async def post(url: str, body: bytes, headers: Mapping[str, str], networks: Sequ
     return Outcome(at, duration, answer.status, error, answer.excerpt, answer.retry_after)
 
 
-async def _ask(url: httpx2.URL, body: bytes, headers: Mapping[str, str], networks: Sequence[Network]) -> _Answer:
+async def _ask(request: _Request, networks: Sequence[Network]) -> _Answer:
+    url = request.url
     port = url.port or (443 if url.scheme == "https" else 80)
     addresses = await resolve(url.scheme, url.host, port, networks)
     # A client for one attempt: connections are kept by address, and a next host behind the same address would be
@@ -86,16 +97,15 @@ async def _ask(url: httpx2.URL, body: bytes, headers: Mapping[str, str], network
     async with httpx2.AsyncClient(verify=tls(), trust_env=False, timeout=patience) as client:
         for address in addresses[:-1]:
             try:
-                return await _ask_at(client, address, url, body, headers)
+                return await _ask_at(client, address, request)
             except (httpx2.ConnectError, httpx2.ConnectTimeout):
                 continue
-        return await _ask_at(client, addresses[-1], url, body, headers)
+        return await _ask_at(client, addresses[-1], request)
 
 
-async def _ask_at(
-    client: httpx2.AsyncClient, address: Address, url: httpx2.URL, body: bytes, headers: Mapping[str, str]
-) -> _Answer:
+async def _ask_at(client: httpx2.AsyncClient, address: Address, request: _Request) -> _Answer:
     """The host's name stays in the request and in what its certificate is checked for."""
+    url = request.url
     named = {} if literal(url.host) is not None else {"sni_hostname": url.raw_host.decode()}
     sent = {
         "Host": url.netloc.decode(),
@@ -103,10 +113,11 @@ async def _ask_at(
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "Connection": "close",
-        **headers,
+        **request.headers,
     }
     target = url.copy_with(host=str(address))
-    async with client.stream("POST", target, content=body, headers=sent, extensions=named) as response:
+    async with client.stream("POST", target, content=request.body, headers=sent, extensions=named) as response:
+        request.patience.deadline = anyio.current_time() + 2 * BODY  # a 2xx has come, and nothing undoes it
         return _Answer(response.status_code, await _beginning(response), _retry_after(response))
 
 
