@@ -8,6 +8,7 @@ import pytest
 
 from tandem.core.db import Database
 from tandem.core.ids import uuid7
+from tandem.core.jobs import enqueue
 from tandem.core.jobs.worker import worker_database
 from tandem.market_ai.webhooks import outcomes
 from tandem.market_ai.webhooks.events import TEST
@@ -351,6 +352,42 @@ async def test_what_waits_for_a_dead_endpoint_waits_longer_each_time(market, mem
     seconds = [wait.total_seconds() for wait in waits]
     for waited, least in zip(seconds, (4, 299, 1799, 3599), strict=True):
         assert least <= waited <= (least + 1) * 1.5 + 1
+
+
+async def test_a_deletion_in_the_middle_of_an_outcome_waits_for_it(market, member, webhook, market_url, monkeypatch):
+    """And neither waits for the other for ever: the outcome touches the delivery, the queue, then the endpoint."""
+    ada = await member()
+    made = await webhook(ada)
+    await make_campaign(market, ada)
+    [delivery] = await deliveries(market, ada, made)
+    order = DeliverWebhook(org_id=ada.org_id, delivery_id=delivery["id"], attempt=1)
+    halfway, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(*args, **rest):
+        halfway.set()
+        await go_on.wait()
+        return await enqueue(*args, **rest)
+
+    monkeypatch.setattr(outcomes, "enqueue", slowly)
+    async with connected(market_url) as connection, connected(market_url) as watching, asyncio.timeout(PATIENCE):
+        due = Due(order, await find_due(connection, order))
+
+        async def noted():
+            async with connection.transaction():
+                await outcomes.note(connection, due, Outcome(datetime.now(UTC), 5, 500, "http_error"))
+
+        noting = asyncio.create_task(noted())
+        await halfway.wait()
+        deleting = asyncio.create_task(market.delete(f"/api/webhooks/{made['id']}", headers=ada.headers))
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        while not await watching.fetchval(waiting):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        go_on.set()
+        await noting
+        assert (await deleting).status_code == 204
+        assert await connection.fetchval("SELECT count(*) FROM webhook_attempts") == 0
 
 
 @pytest.mark.parametrize("failures", range(outcomes.ATTEMPTS - 1))

@@ -6,12 +6,17 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_network
 
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import AnyHttpUrl, ValidationError
 
 from tandem.market_ai.webhooks import sending
+from tandem.market_ai.webhooks.schemas import WebhookCreate
 from tandem.market_ai.webhooks.sending import post
 from tests.market_ai.webhooks.receiving import a_receiver, answer
 from tests.servers import free_port
@@ -208,6 +213,26 @@ async def test_a_certificate_must_be_trusted(tls, answering):
     async with a_receiver(server) as receiver:
         assert (await attempt(f"https://hooks.example.com:{receiver.port}/")).error == "tls_failed"
         assert (await attempt(f"https://hooks.example.com:{receiver.port}/", LOOPBACK)).status is None
+
+
+PARTS = st.text("abcz019.-_%:@[]/\\?#ü。①x ", max_size=12)
+
+
+@example(r"https://good.example\@evil.example/")
+@example("https://a..b/")
+@example("https://[::ffff:127.0.0.1]:8443/")
+@given(st.builds("{}://{}{}".format, st.sampled_from(["http", "https", "HTTPS"]), PARTS, PARTS))
+def test_both_readers_of_an_address_see_the_same_host_in_it(url):
+    """Pydantic reads what a user sets, the HTTP client what is called: else one would check what the other does not call."""
+    try:
+        kept = WebhookCreate(url=url).url
+    except ValidationError:
+        return
+    ours, theirs = AnyHttpUrl(kept), httpx2.URL(kept)
+    assert (ours.scheme, ours.port) == (theirs.scheme, theirs.port or {"http": 80, "https": 443}[theirs.scheme])
+    assert ours.host.strip("[]") == theirs.raw_host.decode().strip("[]")
+    assert not theirs.userinfo
+    assert WebhookCreate(url=kept).url == kept
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
 
+from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.webhooks.schemas import DeliveryDetail, DeliveryPage, WebhookOut, WebhookPage, WebhookWithSecret
 from tests.market_ai.making import audited, connected, make_campaign, post, problem
 
@@ -244,3 +246,16 @@ async def test_unknown_webhooks_and_deliveries_are_404s(market, member, webhook)
         assert await problem(market.get(f"/api/webhooks/{path}", headers=ada.headers)) == (404, "not_found")
     for path in (f"{theirs['id']}/test", f"{mine['id']}/deliveries/{delivery['id']}/redeliver"):
         assert await problem(post(market, ada, f"/api/webhooks/{path}")) == (404, "not_found")
+
+
+@pytest.mark.parametrize("value", ["everything", "127.0.0.1/8", "10.0.0.0/33", "127.0.0.0/8, localhost"])
+def test_a_network_that_is_none_stops_the_start(value):
+    with pytest.raises(ValidationError, match="is no network"):
+        MarketAiSettings(_env_file=None, webhook_allowed_networks=value)
+
+
+def test_production_starts_with_no_network_allowed(market_settings):
+    complaints = [one for one in market_settings.problems() if "WEBHOOK_ALLOWED_NETWORKS" in one]
+    assert len(complaints) == 1
+    none = market_settings.model_copy(update={"webhook_allowed_networks": " , "})
+    assert none.webhook_networks == ()

@@ -35,12 +35,16 @@ UPDATE webhook_deliveries SET next_attempt_at = now() + $4::interval
 _GIVE_UP = """
 UPDATE webhook_deliveries SET status = 'failed', error = 'webhook_disabled', next_attempt_at = NULL, finished_at = now()
  WHERE org_id = $1 AND id = $2 AND attempts = $3 - 1 AND status = 'pending'"""
+# The endpoint is held before the delivery is touched, in the order of who deletes it: else the two could wait for each
+# other, and the attempt be made once more.
 _NOTE = """
-WITH delivery AS (
+WITH endpoint AS MATERIALIZED (SELECT id FROM webhook_endpoints WHERE org_id = $1 AND id = $11 FOR KEY SHARE),
+delivery AS (
   UPDATE webhook_deliveries SET attempts = $3, failures = failures + ($4 <> 'succeeded')::int, status = $4, error = $8,
          next_attempt_at = CASE WHEN $4 = 'pending' THEN now() + $5::interval END,
          finished_at = CASE WHEN $4 <> 'pending' THEN now() END
-   WHERE org_id = $1 AND id = $2 AND attempts = $3 - 1 AND status = 'pending' RETURNING org_id, id)
+   WHERE org_id = $1 AND id = $2 AND attempts = $3 - 1 AND status = 'pending'
+     AND EXISTS (SELECT FROM endpoint) RETURNING org_id, id)
 INSERT INTO webhook_attempts (org_id, delivery_id, number, at, duration_ms, status, error, excerpt)
 SELECT org_id, id, $3, $6, $7, $9, $8, $10 FROM delivery RETURNING true"""
 _WELL = """
@@ -104,6 +108,7 @@ async def note(connection: Connection, due: Due, outcome: Outcome) -> None:
         _NOTE,
         *(order.org_id, order.delivery_id, order.attempt, status, wait),
         *(outcome.at, outcome.duration_ms, outcome.error, outcome.status, outcome.excerpt),
+        row["endpoint_id"],
     )
     if not noted:
         return

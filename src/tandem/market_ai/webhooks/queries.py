@@ -20,6 +20,7 @@ ONE = f"SELECT {JSON} AS json, e.version FROM webhook_endpoints e {owned('e.id =
 LOCKED = f"SELECT e.version, e.url, e.enabled FROM webhook_endpoints e {owned('e.id = $2')}"
 FOR_CHANGE = f"{LOCKED} FOR NO KEY UPDATE"
 FOR_DELETION = f"{LOCKED} FOR UPDATE"
+FOR_REFERENCE = f"{LOCKED} FOR KEY SHARE"
 PAGE = f"""
 SELECT (SELECT coalesce(json_agg(q), '[]')::text FROM (
           SELECT {COLUMNS} FROM webhook_endpoints e {owned()} ORDER BY e.id DESC LIMIT $2 OFFSET $3) q) AS items,

@@ -18,7 +18,14 @@ from tandem.market_ai.saved import Saved
 from tandem.market_ai.tenancy import OrgWriter
 from tandem.market_ai.webhooks.addresses import Network, literal, may_be
 from tandem.market_ai.webhooks.events import TEST
-from tandem.market_ai.webhooks.queries import FOR_CHANGE, FOR_DELETION, get_delivery, no_webhook, owned
+from tandem.market_ai.webhooks.queries import (
+    FOR_CHANGE,
+    FOR_DELETION,
+    FOR_REFERENCE,
+    get_delivery,
+    no_webhook,
+    owned,
+)
 from tandem.market_ai.webhooks.schemas import DeliverWebhook, WebhookCreate, WebhookPatch
 from tandem.market_ai.webhooks.signing import new_secret
 from tandem.market_ai.webhooks.sql import JSON, JSON_WITH_SECRET
@@ -68,7 +75,7 @@ async def emit(connection: Connection, org_id: str, event: str, data: Mapping[st
 
 
 async def emit_many(connection: Connection, org_id: str, events: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-    """Any number of (event, data) in one statement, in this order."""
+    """Any number of (event, data) in one statement."""
     told = [(event, _written(data)) for event, data in events]
     await connection.execute(_EMIT_MANY, org_id, [event for event, _ in told], [data for _, data in told])
 
@@ -158,7 +165,7 @@ async def _lock(writer: OrgWriter, sql: str, webhook_id: UUID, if_match: str | N
 
 
 async def _require_enabled(writer: OrgWriter, webhook_id: UUID) -> None:
-    if not (await _lock(writer, FOR_CHANGE, webhook_id))["enabled"]:
+    if not (await _lock(writer, FOR_REFERENCE, webhook_id))["enabled"]:
         raise WebhookDisabled()
 
 
