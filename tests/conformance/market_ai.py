@@ -10,6 +10,7 @@ from tandem.market_ai.imports.uploads import IMPORTS
 from tandem.market_ai.knowledge.uploads import UPLOADS
 from tandem.market_ai.main import build
 from tandem.market_ai.settings import MarketAiSettings
+from tandem.market_ai.webhooks.routes import SENDING as WEBHOOK_SENDING
 from tests.conformance import market_owned, market_requests
 from tests.conformance.live import NOWHERE, LiveServer, values_for
 from tests.conformance.market_owned import MarketOwned
@@ -21,18 +22,19 @@ _CAMPAIGN, _CONTENT = "POST /api/campaigns/{campaign_id}", "POST /api/content/{c
 
 class MarketAi(Service):
     name, package, clones = "market-ai", "tandem.market_ai", "market_clones"
-    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS, IMPORTS)
+    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS, IMPORTS, WEBHOOK_SENDING)
     full_tables = {
         "user", "session", "api_tokens", "organizations", "memberships", "invitations", "audit_events",
         "idempotency_keys", "brands", "campaigns", "content_assets", "content_versions", "content_reviews",
         "knowledge_documents", "knowledge_chunks", "leads", "lead_consents", "suppressions", "segments", "imports",
         "import_chunks", "jobs", "budget_limits", "budget_accounts", "budget_calls",
         "budget_ledger", "budget_chains", "campaign_metrics", "campaign_reports",
+        "webhook_endpoints", "webhook_messages", "webhook_deliveries", "webhook_attempts",
     }  # fmt: skip
     views = (
         "/api/campaigns", "/api/content", "/api/brands", "/api/knowledge/documents", "/api/leads", "/api/segments",
         "/api/suppressions", "/api/leads/imports", "/api/suppressions/imports", "/api/jobs", "/api/budget",
-        "/api/budget/calls", "/api/budget/ledger", "/api/audit", "/api/organizations",
+        "/api/budget/calls", "/api/budget/ledger", "/api/audit", "/api/webhooks", "/api/organizations",
         "/api/organizations/current/members", "/api/organizations/current/invitations",
     )  # fmt: skip
     somewhere = "/api/campaigns"
@@ -51,6 +53,7 @@ class MarketAi(Service):
         "PATCH /api/leads/{lead_id}", "POST /api/segments", "POST /api/suppressions", "PUT /api/budget/limits",
         "PUT /api/campaigns/{campaign_id}/metrics",
         "POST /api/budget/calls/{call_id}/resolve", "POST /api/organizations/current/invitations",
+        "POST /api/webhooks", "PATCH /api/webhooks/{webhook_id}", "POST /api/webhooks/{webhook_id}/rotate-secret",
     }  # fmt: skip
     bad_files = (
         ("empty.txt", b"", "text/plain"),
@@ -95,6 +98,7 @@ class MarketAi(Service):
             "import": [bob.leads_ended, bob.suppressions_queued], "call": [bob.call], "token": [bob.token],
             "report": [bob.report],
             "user": [bob.user.id, bob.colleague], "invitation": [bob.invitation], "object": [bob.content, bob.org],
+            "webhook": [bob.webhook], "delivery": [bob.delivery],
         }  # fmt: skip
         asked = " ".join(map(str, place)) if place[-1] != "{}" else "campaign"
         same = [one for kind, ids in kinds.items() if kind in asked for one in ids]

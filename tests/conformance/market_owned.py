@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,10 @@ from tandem.market_ai.budget.service import CallIntent, mark_unknown, reserve
 from tandem.market_ai.generation.schemas import GenerateContent
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.tenancy import personal_organization
+from tandem.market_ai.webhooks.outcomes import Due, note
+from tandem.market_ai.webhooks.queries import find_due
+from tandem.market_ai.webhooks.schemas import DeliverWebhook
+from tandem.market_ai.webhooks.sending import Outcome
 from tests.builders import User
 from tests.conformance.live import LiveServer, values_for
 from tests.conformance.operations import Operation
@@ -53,6 +58,9 @@ class MarketOwned(Owned):
     code: str
     token: str
     session: str
+    webhook: str
+    signing_secret: str
+    delivery: str
 
     @property
     def owners(self) -> list[str]:
@@ -75,6 +83,8 @@ class MarketOwned(Owned):
             "user_id": self.colleague,
             "invitation_id": self.invitation,
             "token_id": self.token,
+            "webhook_id": self.webhook,
+            "delivery_id": self.delivery,
         }
 
     def _import(self, operation: Operation) -> str:
@@ -86,6 +96,7 @@ class MarketOwned(Owned):
 def furnish(server: LiveServer, word: str, *, whole: bool) -> MarketOwned:
     user = server.sign_up()
     org = personal_organization(user.id)
+    hook = _post(server, user, "/api/webhooks", {"url": f"https://{word}.example.com/hooks", "description": word})
     brand = _post(server, user, "/api/brands", {"name": f"{word} brand", "voice": {"tone": word}})["id"]
     campaign = _post(server, user, "/api/campaigns", {"name": f"{word} campaign", "type": "email", "objective": word})[
         "id"
@@ -99,11 +110,14 @@ def furnish(server: LiveServer, word: str, *, whole: bool) -> MarketOwned:
     server.api(user, "PUT", f"/api/campaigns/{campaign}/metrics", json={"rows": [day]})
     failed, queued, call = asyncio.run(_jobs(server.database_url, org, UUID(campaign), word, whole=whole))
     report = asyncio.run(_report(server.database_url, org, UUID(campaign), UUID(failed), word))
+    told = server.api(user, "GET", f"/api/webhooks/{hook['id']}/deliveries?type=campaign.created")
+    delivery = told["items"][0]["id"]
+    asyncio.run(_attempted(server.database_url, org, UUID(delivery), word))
     dear = _dear(server, user, word, content) if whole else _nothing_dear()
     ids = {"brand": brand, "campaign": campaign, "content": content, "failed": failed, "queued": queued, "call": call}
-    ids["lead"] = lead
-    ids["report"] = report
-    return MarketOwned(user=user, org=org, **ids, **dear)
+    ids |= {"lead": lead, "report": report}
+    hooked = {"webhook": hook["id"], "signing_secret": hook["secret"], "delivery": delivery}
+    return MarketOwned(user=user, org=org, **ids, **dear, **hooked)
 
 
 def _dear(server: LiveServer, user: User, word: str, content: str) -> dict[str, str]:
@@ -199,6 +213,18 @@ async def _report(database_url: str, org: str, campaign: UUID, job_id: UUID, wor
         async with connection.transaction():
             facts = await compute(connection, org, campaign)
             return str(await keep_report(connection, org, order, facts, told, job_id=job_id))
+    finally:
+        await connection.close()
+
+
+async def _attempted(database_url: str, org: str, delivery: UUID, word: str) -> None:
+    """As a worker leaves it whose attempt has failed."""
+    connection = await asyncpg.connect(**parse_database_url(database_url).asyncpg_args)
+    try:
+        order = DeliverWebhook(org_id=org, delivery_id=delivery, attempt=1)
+        due = Due(order, await find_due(connection, order))
+        async with connection.transaction():
+            await note(connection, due, Outcome(datetime.now(UTC), 7, 500, "http_error", f"no {word} here"))
     finally:
         await connection.close()
 

@@ -21,6 +21,7 @@ def requests_for(mine: MarketOwned) -> dict[str, list[Sent]]:
         **_jobs(mine),
         **_budget(mine),
         **_organizations(mine),
+        **_webhooks(mine),
     }
 
 
@@ -199,3 +200,16 @@ def _organizations(mine: MarketOwned) -> dict[str, list[Sent]]:
         "POST /api/invitations/accept": [Sent(body={"code": mine.code})],
         "GET /api/audit": [Sent({"object_id": mine.campaign}), Sent({"user_id": mine.user.id})],
     }
+
+
+def _webhooks(mine: MarketOwned) -> dict[str, list[Sent]]:
+    webhook = {"url": "https://hooks.example.com/tandem", "events": ["campaign.*", "job.failed"], "description": "CRM"}
+    return {
+        "GET /api/webhooks": [Sent({"limit": 10})],
+        "POST /api/webhooks": [Sent(body=webhook)],
+        "PATCH /api/webhooks/{webhook_id}": [Sent(body=webhook), Sent(body={"enabled": True})],
+        "POST /api/webhooks/{webhook_id}/rotate-secret": [Sent(body={"overlap_hours": 1})],
+        "GET /api/webhooks/{webhook_id}/deliveries": [
+            Sent({"status": "pending", "type": "campaign.created"}), Sent({"cursor": "", "limit": 1}),
+        ],
+    }  # fmt: skip

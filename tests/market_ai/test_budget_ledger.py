@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tandem.accounts.principal import Principal
 from tandem.market_ai.budget.schemas import Billed, NotBilled
-from tandem.market_ai.budget.service import BudgetExceeded, CallNotUnknown, mark_unknown, release, resolve
+from tandem.market_ai.budget.service import BudgetExceeded, CallNotUnknown, mark_unknown, release, resolve, sweep
 from tandem.market_ai.fields import decimal_string
 from tandem.market_ai.tenancy import OrgWriter
 from tests.market_ai.budgeting import open_bank
@@ -258,5 +258,74 @@ def test_whatever_happens_in_whichever_order_sums_caps_and_chain_hold(market_set
         @given(CAPS, st.lists(st.one_of(RESERVE, END, END), max_size=16))
         def examples(caps, steps):
             runner.run(example(caps, steps))
+
+        examples()
+
+
+LIVES = st.lists(
+    st.tuples(
+        st.integers(0, 400_000),  # its worst case
+        st.sampled_from(["settle", "release", "unknown", "resolve", "die", "settle late"]),
+        st.floats(0, 1),  # of which so much is used
+        st.booleans(),  # whether it is of the campaign
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+async def live(bank, campaign, life):
+    """One call, as a worker or its death would have it, beside others; True when there was room for it."""
+    amount, end_by, used, of_campaign = life
+    try:
+        held = await bank.hold(amount, campaign_id=campaign if of_campaign else None)
+    except BudgetExceeded:
+        return False
+    cost = int(amount * used)
+    if end_by in {"settle", "release", "unknown"}:
+        await end(bank, held, end_by, cost)
+    elif end_by == "settle late":
+        await mark_unknown(bank.database, held, "timeout")
+        await bank.settle(held, cost)
+    elif end_by == "resolve":
+        await mark_unknown(bank.database, held, "timeout")
+        await by_hand(bank, held, cost)
+    else:
+        await bank.run("UPDATE jobs SET status = 'failed' WHERE id = $1", held.job_id)
+        async with bank.database.connection() as connection, connection.transaction():
+            await sweep(connection, bank.org)
+    return True
+
+
+async def live_together(bank, caps, lives):
+    campaign = await bank.campaign()
+    for scope, cap in caps.items():
+        await bank.limit(scope, cap, str(campaign) if scope == "campaign" else "")
+    room = await asyncio.gather(*(live(bank, campaign, one) for one in lives))
+    for scope, cap in caps.items():
+        assert sum(await bank.balance(scope)) <= cap
+    if not caps:
+        assert all(room)
+    states = Counter(
+        row["state"] for row in await bank.run("SELECT state FROM budget_calls WHERE org_id = $1", bank.org)
+    )
+    assert states.total() == sum(room)
+    assert "held" not in states
+    assert await bank.problems() == []
+
+
+def test_calls_that_live_at_the_same_time_never_pass_a_cap_and_the_ledger_proves_it(market_settings):
+    numbers = itertools.count()
+
+    async def example(caps, lives):
+        async with open_bank(market_settings, f"org_{next(numbers)}") as bank:
+            await live_together(bank, caps, lives)
+
+    with asyncio.Runner() as runner:
+
+        @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @given(st.fixed_dictionaries({}, optional={name: st.integers(0, 10**6) for name in (*CAPPED, "month")}), LIVES)
+        def examples(caps, lives):
+            runner.run(example(caps, lives))
 
         examples()

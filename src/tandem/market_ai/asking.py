@@ -9,13 +9,12 @@ from uuid import UUID
 from tandem.core.errors import Unavailable
 from tandem.core.jobs.context import JobContext
 from tandem.core.jobs.errors import JobFailed, RetryJob
-from tandem.core.settings import Settings
 from tandem.market_ai.budget.service import Bill, BudgetExceeded, CallIntent, pay
 from tandem.market_ai.fields import micros
 from tandem.market_ai.llm.choose import model_from
 from tandem.market_ai.llm.errors import ModelError, NotBilled, UnknownModel, UnusableAnswer
 from tandem.market_ai.llm.protocol import Citation, Model, OnPartial, Prompt, T
-from tandem.market_ai.settings import MarketAiSettings
+from tandem.market_ai.settings import MarketAiSettings, market_ai_settings
 
 
 @dataclass(frozen=True)
@@ -94,12 +93,6 @@ async def ask(
             raise
         raise consequence from error
     return _asked(prompt, given)
-
-
-def market_ai_settings(settings: Settings) -> MarketAiSettings:
-    if not isinstance(settings, MarketAiSettings):
-        raise TypeError(f"a job of Market AI was given the settings of {settings.service}")
-    return settings
 
 
 def _asked(prompt: Prompt[T], given: Any) -> Asked[T]:

@@ -34,10 +34,11 @@ from tandem.market_ai.organizations.routes import router as organizations
 from tandem.market_ai.segments.routes import router as segments
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.suppressions.routes import router as suppressions
+from tandem.market_ai.webhooks.routes import router as webhooks
 
 AREAS = (
     "campaigns", "brands", "content", "knowledge", "leads", "suppressions", "metrics", "jobs", "budget", "audit",
-    "organizations",
+    "organizations", "webhooks",
 )  # fmt: skip
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
 DESCRIPTION = """
@@ -79,6 +80,7 @@ def build(settings: MarketAiSettings) -> FastAPI:
             budget,
             organizations,
             audit,
+            webhooks,
             *accounts,
         ],
         body_limits=KNOWLEDGE_LIMITS | IMPORT_LIMITS,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import ClassVar
 
 from pydantic import Field, SecretStr, field_validator
@@ -65,6 +66,27 @@ class MarketAiSettings(Settings):
         description="accepted because deployments have it; verifying sessions needs only Clerk's public keys",
     )
 
+    webhook_allowed_networks: str = Field(
+        "",
+        validation_alias="WEBHOOK_ALLOWED_NETWORKS",
+        description="for development: networks that webhooks may reach though they are not public, comma-separated",
+    )
+
+    @property
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """What `webhook_allowed_networks` names."""
+        return tuple(ip_network(one.strip()) for one in self.webhook_allowed_networks.split(",") if one.strip())
+
+    @field_validator("webhook_allowed_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for one in filter(None, map(str.strip, value.split(","))):
+            try:
+                ip_network(one)
+            except ValueError:
+                raise ValueError(f"{one!r} is no network, as in 127.0.0.0/8") from None
+        return value
+
     @field_validator("openai_base_url", "clerk_domain")
     @classmethod
     def _without_slash(cls, value: str | None) -> str | None:
@@ -89,8 +111,17 @@ class MarketAiSettings(Settings):
             yield "CLERK_DOMAIN is not set: your Clerk Frontend API's domain, as in clerk.your-company.com"
         elif self.clerk_domain is not None:
             yield from _problems_of_domain(self.clerk_domain)
+        if self.webhook_allowed_networks:
+            yield "WEBHOOK_ALLOWED_NETWORKS is for development: webhooks would reach your internal network"
         if (self.model_input_price is None) != (self.model_output_price is None):
             yield "MODEL_INPUT_PRICE and MODEL_OUTPUT_PRICE belong together: set both or neither"
+
+
+def market_ai_settings(settings: Settings) -> MarketAiSettings:
+    """Those of a job's worker, as what they are."""
+    if not isinstance(settings, MarketAiSettings):
+        raise TypeError(f"a job of Market AI was given the settings of {settings.service}")
+    return settings
 
 
 def _problems_of_domain(domain: str) -> Iterator[str]:

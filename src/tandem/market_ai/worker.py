@@ -17,6 +17,8 @@ from tandem.market_ai.idempotency.schemas import PurgeIdempotencyKeys
 from tandem.market_ai.imports.jobs import import_rows, purge_imports
 from tandem.market_ai.imports.schemas import PurgeImports
 from tandem.market_ai.inbox.moving import inbox
+from tandem.market_ai.webhooks.jobs import deliver_webhook, purge_webhook_messages
+from tandem.market_ai.webhooks.schemas import PurgeWebhookMessages
 
 
 def _generate(message: Mapping[str, Any], _org_id: str) -> GenerateContent:
@@ -38,6 +40,8 @@ JOBS = Jobs(
         purge_expired_sessions,
         purge_idempotency_keys,
         purge_imports,
+        deliver_webhook,
+        purge_webhook_messages,
     ],
     crons=[
         cron("sweep_reservations", "* * * * *", SweepReservations()),
@@ -45,6 +49,7 @@ JOBS = Jobs(
         cron("purge_expired_sessions", "*/10 * * * *", PurgeExpiredSessions()),
         cron("purge_idempotency_keys", "20 * * * *", PurgeIdempotencyKeys()),
         cron("purge_imports", "50 3 * * *", PurgeImports()),
+        cron("purge_webhook_messages", "55 3 * * *", PurgeWebhookMessages()),
     ],
     running=[inbox({"generate_content": _generate, "analyze_campaign": _analyze})],
 )

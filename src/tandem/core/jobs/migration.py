@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from sqlalchemy.dialects.postgresql import JSONB
 
-from tandem.core.jobs import engine
+from tandem.core.jobs import engine, queue_table
 
 _TIME = sa.DateTime(timezone=True)
 _NOW = sa.text("now()")
@@ -29,6 +29,34 @@ def drop_jobs(op: Operations) -> None:
     _run_script(op, engine.UNINSTALL)
     for table in ("job_workers", "job_crons", "job_events", "job_steps", "jobs"):
         op.drop_table(table)
+
+
+# An id as core.ids makes them, in SQL: a random UUID (version 4) whose first 48 bits are milliseconds and whose version
+# is then 7. Ids of one millisecond are in no order.
+_UUID7 = """
+CREATE FUNCTION job_uuid7() RETURNS uuid LANGUAGE sql VOLATILE AS $$
+  SELECT encode(set_bit(set_bit(
+    overlay(uuid_send(gen_random_uuid()) PLACING
+            substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+    52, 1), 53, 1), 'hex')::uuid
+$$"""
+_MADE = """
+INSERT INTO jobs (id, type, payload, run_at) VALUES (job_uuid7(), job_type, job_payload, due) RETURNING *"""
+_ENQUEUE = f"""
+CREATE FUNCTION job_enqueue(job_type text, job_payload jsonb, due timestamptz) RETURNS text LANGUAGE sql VOLATILE AS $$
+  {queue_table.queued(_MADE)}
+$$"""
+
+
+def create_enqueue(op: Operations) -> None:
+    """`job_enqueue(type, payload, due)`, for triggers and functions whose jobs belong to the rows they write."""
+    op.execute(_UUID7)
+    op.execute(_ENQUEUE)
+
+
+def drop_enqueue(op: Operations) -> None:
+    op.execute("DROP FUNCTION job_enqueue(text, jsonb, timestamptz)")
+    op.execute("DROP FUNCTION job_uuid7()")
 
 
 def _create_jobs(op: Operations) -> None:

@@ -12,6 +12,7 @@ from tandem.core.db import Connection, fetch_one
 from tandem.core.errors import Problem
 from tandem.market_ai.budget.sql import BALANCES, LIMITS, USED
 from tandem.market_ai.fields import decimal_string
+from tandem.market_ai.webhooks.service import emit
 
 log = structlog.get_logger(__name__)
 
@@ -110,14 +111,15 @@ async def check_room(
 
 
 async def warn(connection: Connection, org_id: str, scopes: Sequence[str], keys: Sequence[str]) -> None:
-    """Write down, once, that these accounts reached 80, 90 or 100 % of their caps."""
+    """Write down and tell, once, that these accounts reached 80, 90 or 100 % of their caps."""
     for row in await connection.fetch(_WARN, org_id, scopes, keys):
-        log.warning(
-            "budget_warning",
-            org_id=org_id,
-            scope=row["scope"],
-            key=row["key"],
-            percent=row["threshold"],
-            cap=decimal_string(row["cap_micros"]),
-            used=decimal_string(row["used_micros"]),
-        )
+        details = {
+            "scope": row["scope"],
+            "key": row["key"],
+            "percent": row["threshold"],
+            "cap": decimal_string(row["cap_micros"]),
+            "used": decimal_string(row["used_micros"]),
+        }
+        log.warning("budget_warning", org_id=org_id, **details)
+        told = {"object_type": "budget", "object_id": org_id, "details": details}
+        await emit(connection, org_id, "budget.warning", told)

@@ -10,7 +10,7 @@ from tandem.core.errors import NotFound
 from tandem.core.jobs.context import JobContext
 from tandem.core.jobs.errors import JobFailed
 from tandem.core.jobs.registry import handles
-from tandem.market_ai.asking import Asked, ask, market_ai_settings, model_of
+from tandem.market_ai.asking import Asked, ask, model_of
 from tandem.market_ai.content.schemas import Citation, GeneratedVariant
 from tandem.market_ai.content.service import add_generated
 from tandem.market_ai.generation.checks import cleaned, faults
@@ -18,6 +18,7 @@ from tandem.market_ai.generation.prompts import Prepared, repairing_prompt, writ
 from tandem.market_ai.generation.schemas import GenerateContent, Variant, Variants
 from tandem.market_ai.generation.service import prepare
 from tandem.market_ai.llm.protocol import OnPartial
+from tandem.market_ai.settings import market_ai_settings
 
 BETWEEN_PARTIALS = 0.5  # seconds; each one is an event that is stored
 PREPARED, WRITTEN = 0.05, 0.8  # of the whole, as progress shows it
