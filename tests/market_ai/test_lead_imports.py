@@ -209,6 +209,7 @@ async def test_columns_can_be_named(market, member, worker):
         (b"email,E-Mail\na@example.com,b@example.com\n", {}, "repeated_column"),
         (b'"email,name\nada@example.com,Ada\n', {}, "malformed"),
         (b"email," + b"x," * 200, {}, "too_many_columns"),
+        (b"email\n" + b"\n" * 1_000_000, {}, "too_large"),
         (b"email\n", {"mapping": "{"}, "invalid_json"),
         (b"email\n", {"mapping": '{"x": "name"}'}, "unknown_column"),
         (b"email,x\n", {"mapping": '{"x": "password"}'}, "unknown_field"),

@@ -99,9 +99,7 @@ def _text(column: str, node: Comparison, arg: Args) -> str:
             return f"(strpos(lower({column}), {wanted}) > 0)"
         case "starts":
             return f"starts_with(lower({column}), {wanted})"
-        case "ends":
-            return f"(right(lower({column}), length({wanted})) = {wanted})"
-    return f'(lower({column}) COLLATE "C" {node.operator} {wanted})'
+    return f"(right(lower({column}), length({wanted})) = {wanted})"  # ends with
 
 
 def _as_key(value: str) -> str:
