@@ -41,11 +41,12 @@ def upload_body(model: type[ImportFields]) -> dict[str, Any]:
     for name, field in fields.items():  # a field that may be null is one that may be left out: a form has no null
         if "anyOf" in field and name != "mapping":
             fields[name] = {**field.pop("anyOf")[0], "description": field.get("description", "")}
-    fields["tags"] = {"type": "string", "description": fields["tags"]["description"]} if "tags" in fields else None
+    if "tags" in fields:
+        fields["tags"] = {"type": "string", "description": fields["tags"]["description"]}
     schema = {
         "type": "object",
         "required": ["file"],
-        "properties": {"file": file, **{name: field for name, field in fields.items() if field is not None}},
+        "properties": {"file": file, **fields},
         "additionalProperties": False,
     }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from tandem.core.db import Args
 from tandem.market_ai.email_address import InvalidEmail, normalise_email
-from tandem.market_ai.leads.filter_syntax import TIMES, Ago, And, Comparison, Node, Not, Or, Value, parse_filter
+from tandem.market_ai.leads.filter_nodes import TIMES, Ago, And, Comparison, Node, Not, Or, Value
+from tandem.market_ai.leads.filter_syntax import parse_filter
 
 SUPPRESSED = "EXISTS (SELECT FROM suppressions s WHERE s.org_id = l.org_id AND s.email_key = l.email_key)"
 # Whoever sends evaluates this in the very transaction that hands a mail over.
