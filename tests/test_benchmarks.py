@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import imports
+from benchmarks.imports import Measured
 from benchmarks.load import Run
 from benchmarks.measure import Comparison, Flatness
 from benchmarks.report import BEGIN, END, PAGE, Results, write
@@ -35,6 +37,7 @@ def test_a_quick_benchmark_measures_every_route_and_leaves_the_page_alone() -> N
     assert done.returncode == 0, done.stderr
     assert [route.name for route in ROUTES if f"│ {route.name} " not in done.stdout] == []
     assert "memory of the API process" in done.stdout
+    assert "once more, rows/s" in done.stdout
     assert PAGE.read_bytes() == before
 
 
@@ -72,3 +75,21 @@ def test_writing_the_page_replaces_what_stands_between_the_markers(tmp_path: Pat
 def test_the_documented_page_has_a_row_for_every_route() -> None:
     text = PAGE.read_text()
     assert [route.name for route in ROUTES if f"| {route.name} |" not in text] == []
+
+
+def test_imports_that_miss_a_target_are_named_and_their_section_is_replaced(tmp_path: Path) -> None:
+    good = [Measured(1000, new=3000, again=5000, memory=90), Measured(100_000, new=3000, again=5000, memory=95)]
+    assert list(imports.missed(good)) == []
+    bad = [good[0], Measured(100_000, new=100, again=5000, memory=200)]
+    assert list(imports.missed(bad)) == [
+        "100000 rows: 100/s, the target is 2000/s",
+        "memory grew by 110 MB with the size of the file, the target is 30 MB at most",
+    ]
+    page = tmp_path / "performance.md"
+    page.write_text("# Performance\n")
+    for results in (bad, good):
+        imports.write(results, page)
+    text = page.read_text()
+    assert (text.count(imports.BEGIN), text.count("## Imports")) == (1, 1)
+    assert "| 100,000 | 3,000 | 5,000 | 95 MB |" in text
+    assert "Every target was met in this run." in text

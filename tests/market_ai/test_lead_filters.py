@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tandem.core.db import Args
 from tandem.core.postgres_url import parse_database_url
-from tandem.market_ai.leads.filter_syntax import FIELDS, MAX_COMPARISONS, MAX_DEPTH, FilterError
+from tandem.market_ai.leads.filter_nodes import FIELDS
+from tandem.market_ai.leads.filter_syntax import MAX_COMPARISONS, MAX_DEPTH, FilterError
 from tandem.market_ai.leads.sql import MAILABLE, compile_filter
 from tests.market_ai.making import connected
 
@@ -107,7 +108,7 @@ CASES = {
     "created_at >= 2020-01-01T00:00:00+02:00": EVERYBODY,
     "consent_at is empty": {"alan"},
     "locale = de-de and timezone = 'europe/berlin'": EVERYBODY,
-    "CONSENT = GRANTED": "error",
+    "CONSENT = GRANTED": {"ada", "grace"},
     "Consent = granted AND NOT (Tags HAS vip OR domain = 'x.y')": set(),
     "consent = granted or consent = none and tags is empty": {"ada", "grace"},
     "(consent = granted or consent = none) and tags is empty": set(),

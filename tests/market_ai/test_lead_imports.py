@@ -209,6 +209,7 @@ async def test_columns_can_be_named(market, member, worker):
         (b"email,E-Mail\na@example.com,b@example.com\n", {}, "repeated_column"),
         (b'"email,name\nada@example.com,Ada\n', {}, "malformed"),
         (b"email," + b"x," * 200, {}, "too_many_columns"),
+        (b"email\n" + b"\n" * 1_000_000, {}, "too_large"),
         (b"email\n", {"mapping": "{"}, "invalid_json"),
         (b"email\n", {"mapping": '{"x": "name"}'}, "unknown_column"),
         (b"email,x\n", {"mapping": '{"x": "password"}'}, "unknown_field"),
@@ -368,6 +369,31 @@ async def test_a_report_of_thousands_of_rows_is_whole(market, member, worker):
     one = await imported(market, ada, "email\n" + "nobody\n" * 2500)
     assert counts(one) == (0, 0, 0, 2500)
     assert [row[0] for row in await report(market, ada, one)] == [str(line) for line in range(2, 2502)]
+
+
+async def test_who_is_erased_is_in_no_report_any_more(market, member, worker, market_url):
+    ada = await member()
+    file = 'email,name\nadA@example.com,Ada\nada@example.com,Twice\nada@example.com,x,y\n"ADA@example.com,z\nb@example.com,x,y\n'
+    one = await imported(market, ada, file)
+    assert counts(one) == (1, 0, 0, 4)
+    lead = (await leads(market, ada))["adA@example.com"]
+    async with connected(market_url) as connection:
+        await connection.execute("INSERT INTO import_emails SELECT org_id, id, 'ada@example.com', 2 FROM imports")
+        await post(market, ada, f"/api/leads/{lead['id']}/erase")
+        assert await connection.fetchval("SELECT count(*) FROM import_emails") == 0
+    assert [row[0] for row in await report(market, ada, one)] == ["6"]
+
+
+async def test_a_row_and_its_import_have_no_more_tags_together_than_a_lead_may_have(market, member, worker):
+    ada = await member()
+    many = ",".join(f"t{number}" for number in range(40))
+    one = await imported(
+        market, ada, f'email;tags\na@example.com;{many}\nb@example.com;"x"\n', tags=f"{many},u,v,w"[3:]
+    )
+    assert counts(one) == (2, 0, 0, 0)
+    other = ",".join(f"u{number}" for number in range(40))
+    two = await imported(market, ada, f"email;tags\nc@example.com;{many}\n", tags=other)
+    assert [row[1] for row in await report(market, ada, two)] == ["too_many_values"]
 
 
 async def test_another_organizations_import_is_not_there(market, member):

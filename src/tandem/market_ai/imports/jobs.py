@@ -29,12 +29,14 @@ _FINISH = """
 UPDATE imports SET finished_at = now(), read_bytes = size, updated_at = now(), version = version + 1
  WHERE org_id = $1 AND id = $2 RETURNING rows, created, updated, unchanged, errors"""
 _FORGET_FILE = "DELETE FROM import_chunks WHERE org_id = $1 AND import_id = $2"
-_FORGET_EMAILS = "DELETE FROM import_emails WHERE org_id = $1 AND import_id = $2"
+_FORGET_EMAILS = """
+DELETE FROM import_emails WHERE org_id = $1 AND import_id = $2 AND email_key IN (
+  SELECT email_key FROM import_emails WHERE org_id = $1 AND import_id = $2 LIMIT 20000) RETURNING 1"""
 _PURGE = """
 DELETE FROM imports WHERE (org_id, id) IN (
   SELECT i.org_id, i.id FROM imports i LEFT JOIN jobs j ON j.id = i.id
    WHERE i.created_at < now() - $1::interval AND j.status IS DISTINCT FROM 'queued'
-     AND j.status IS DISTINCT FROM 'running' LIMIT 10)
+     AND j.status IS DISTINCT FROM 'running' LIMIT 1)
 RETURNING 1"""
 
 
@@ -47,10 +49,14 @@ async def import_rows(job: JobContext, payload: ImportRows) -> None:
         raise JobFailed("the import is gone", code="import_gone")
     target = Target(*ids, found["kind"], Options.model_validate_json(found["options"]))
     await _read(job, target, found)
+
+    async def forget_emails(connection: Connection) -> int:
+        return len(await connection.fetch(_FORGET_EMAILS, *ids))
+
+    await job.in_parts(forget_emails)
     async with job.finish() as connection:
         counts = dict(await fetch_one(connection, _FINISH, *ids))
         await connection.execute(_FORGET_FILE, *ids)
-        await connection.execute(_FORGET_EMAILS, *ids)
         what = {"object_type": "import", "object_id": payload.import_id, "kind": target.kind, **counts}
         await record_system(connection, payload.org_id, target.actor, "import.finished", **what)
 

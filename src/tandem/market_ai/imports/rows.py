@@ -1,6 +1,6 @@
 """From the cells of a record to a lead or a suppression, or to what is wrong with it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -9,6 +9,7 @@ from tandem.market_ai.csv_cells import unguarded
 from tandem.market_ai.email_address import InvalidEmail, normalise_email
 from tandem.market_ai.imports.records import MALFORMED, Record
 from tandem.market_ai.imports.schemas import Kind, Options
+from tandem.market_ai.leads.fields import MAX_TAGS, ordered
 from tandem.market_ai.leads.schemas import LeadRow, NewLead
 from tandem.market_ai.suppressions.schemas import NewSuppression, SuppressionRow
 
@@ -34,14 +35,13 @@ class _Wrong(Exception):
 
 
 def read_row(kind: Kind, record: Record, options: Options, now: datetime) -> Row | Refused:
-    values: dict[str, Any] = {}
     try:
         values = _values(record, options)
         if kind == "leads":
             return _lead(record.line, values, options, now)
         return _suppression(record.line, values, options)
     except _Wrong as wrong:
-        return refused(record, wrong.code, str(wrong), _key(values.get("email")))
+        return refused(record, wrong.code, str(wrong), _key(record, options))
 
 
 def refused(record: Record, code: str, message: str, email_key: str | None) -> Refused:
@@ -67,7 +67,9 @@ def _values(record: Record, options: Options) -> dict[str, Any]:
 
 def _lead(line: int, values: dict[str, Any], options: Options, now: datetime) -> NewLead:
     row = _checked(LeadRow, values)
-    tags = sorted({*row.tags, *options.tags})
+    tags = ordered([*row.tags, *options.tags])
+    if len(tags) > MAX_TAGS:
+        raise _Wrong("too_many_values", f"tags: a lead has at most {MAX_TAGS}")
     consent = row.consent if "consent" in values else options.consent
     if consent == "none":
         decided: tuple[Any, ...] = ("none", None, None, None)
@@ -96,12 +98,9 @@ def _checked(model: type[Model], values: dict[str, Any]) -> Model:
         raise _Wrong(code, message) from None
 
 
-def _key(email: Any) -> str | None:
+def _key(record: Record, options: Options) -> str | None:
+    """Of the address, where the record has one in its place."""
     try:
-        return normalise_email(email) if isinstance(email, str) else None
-    except InvalidEmail:
+        return normalise_email(unguarded(record.cells[options.columns.index("email")].strip()))
+    except (InvalidEmail, IndexError):
         return None
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

@@ -22,7 +22,7 @@ from tandem.market_ai.imports.schemas import (
 )
 
 IMPORTS = Limit("10/minute", name="import")
-MAX_BYTES = 50_000_000
+MAX_BYTES, MAX_LINES = 50_000_000, 1_000_000
 MAX_FILENAME = 200
 _MAX_FIELD = 65_536  # bytes; a mapping of 200 columns fits
 _BLOCK = 262_144
@@ -32,16 +32,21 @@ _UTF_8 = "save it as UTF-8 (in Excel: CSV UTF-8)"
 
 def upload_body(model: type[ImportFields]) -> dict[str, Any]:
     """For `openapi_extra`: the form is read here, FastAPI would do so without limits and before the caller is known."""
-    file = {"type": "string", "format": "binary", "description": "CSV in UTF-8, its first line the names; up to 50 MB."}
+    file = {
+        "type": "string",
+        "format": "binary",
+        "description": "CSV in UTF-8, its first line the names; up to 50 MB, 1,000,000 lines.",
+    }
     fields = model.model_json_schema()["properties"]
     for name, field in fields.items():  # a field that may be null is one that may be left out: a form has no null
         if "anyOf" in field and name != "mapping":
             fields[name] = {**field.pop("anyOf")[0], "description": field.get("description", "")}
-    fields["tags"] = {"type": "string", "description": fields["tags"]["description"]} if "tags" in fields else None
+    if "tags" in fields:
+        fields["tags"] = {"type": "string", "description": fields["tags"]["description"]}
     schema = {
         "type": "object",
         "required": ["file"],
-        "properties": {"file": file, **{name: field for name, field in fields.items() if field is not None}},
+        "properties": {"file": file, **fields},
         "additionalProperties": False,
     }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
@@ -114,3 +119,5 @@ def _read_through(file: BinaryIO) -> tuple[int, bytes]:
             return size, digest.digest()
         digest.update(block)
         lines += block.count(b"\n")
+        if lines > MAX_LINES:
+            raise InvalidPayload.of("file", f"has more than {MAX_LINES:,} lines: divide it", "too_large")

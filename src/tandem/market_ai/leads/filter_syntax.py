@@ -5,10 +5,25 @@ consent = granted and tags has "vip" and not (domain = "example.com" or attribut
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
+
+from tandem.market_ai.leads.filter_nodes import (
+    ATTRIBUTE,
+    FIELDS,
+    FLAGS,
+    ORDERED,
+    Ago,
+    And,
+    Comparison,
+    Node,
+    Not,
+    Operator,
+    Or,
+    Value,
+    mismatch,
+)
 
 MAX_LENGTH = 4000  # characters
 MAX_TOKENS = 1000
@@ -16,12 +31,6 @@ MAX_COMPARISONS = 100
 MAX_DEPTH = 20  # of parentheses and nots
 MAX_AGO = timedelta(days=36500)
 
-TEXTS = ("email", "domain", "name", "locale", "timezone", "consent_source")
-TIMES = ("created_at", "updated_at", "consent_at")
-FLAGS = ("suppressed", "mailable")
-CONSENTS = ("none", "granted", "withdrawn")
-FIELDS = (*TEXTS, *TIMES, *FLAGS, "consent", "tags")
-ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WORDS = {"and", "or", "not", "in", "is", "empty", "contains", "starts", "ends", "with", "has", "any", "ago"}
 _UNITS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 _TOKEN = re.compile(
@@ -35,50 +44,6 @@ _TOKEN = re.compile(
 )
 # What Postgres cannot store as text, or nobody means to look for.
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-
-Operator = Literal["=", "!=", "<", "<=", ">", ">=", "contains", "starts", "ends", "in", "has", "empty", "true"]
-ORDERED = ("<", "<=", ">", ">=")
-
-
-@dataclass(frozen=True)
-class Ago:
-    """So long before whenever it is asked."""
-
-    time: timedelta
-
-
-Value: TypeAlias = str | Decimal | bool | date | datetime | Ago
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """`field` is one of FIELDS, or `attributes.` with a name. No values for `empty` and `true`."""
-
-    field: str
-    operator: Operator
-    values: tuple[Value, ...] = ()
-
-    @property
-    def attribute(self) -> str | None:
-        return self.field.removeprefix("attributes.") if self.field.startswith("attributes.") else None
-
-
-@dataclass(frozen=True)
-class Not:
-    part: "Node"
-
-
-@dataclass(frozen=True)
-class And:
-    parts: tuple["Node", ...]
-
-
-@dataclass(frozen=True)
-class Or:
-    parts: tuple["Node", ...]
-
-
-Node: TypeAlias = Comparison | Not | And | Or
 
 
 class FilterError(ValueError):
@@ -287,7 +252,7 @@ class _Parser:
 
     def checked(self, found: Comparison, token: Token) -> Comparison:
         """Raises FilterError where the field, the operator and the values do not go together."""
-        if problem := _mismatch(found):
+        if problem := mismatch(found):
             raise self.wrong(problem, token)
         return found
 
@@ -295,38 +260,3 @@ class _Parser:
 def _operator(sign: str) -> Operator:
     signs: dict[str, Operator] = {"=": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
     return signs[sign]
-
-
-def _mismatch(found: Comparison) -> str | None:
-    if found.operator == "empty":
-        return None
-    allowed: tuple[str, ...] = ("=", "!=", "in", "contains", "starts", "ends")
-    types: tuple[type, ...] = (str,)
-    if found.field in TIMES:
-        whole_day = type(found.values[0]) is date
-        allowed, types = ORDERED + (("=", "!=") if whole_day else ()), (date, Ago)
-    elif found.field == "tags":
-        allowed = ("has",)
-    elif found.field == "consent":
-        allowed = ("=", "!=", "in")
-        if wrong := [value for value in found.values if value not in CONSENTS]:
-            return f"consent is {', '.join(CONSENTS)}, not {str(wrong[0])[:40]!r}"
-    elif found.attribute is not None:
-        return _attribute_mismatch(found)
-    if found.operator not in allowed:
-        return f"{found.field} cannot be compared in this way"
-    if not all(isinstance(value, types) for value in found.values):
-        return f"{found.field} is compared with {'a day or a time' if found.field in TIMES else 'text'}"
-    return None
-
-
-def _attribute_mismatch(found: Comparison) -> str | None:
-    if found.operator == "has":
-        return "Only tags have something; compare an attribute with =, contains …"
-    if any(isinstance(value, datetime) for value in found.values):
-        return "An attribute is compared with a day, not with a time of day"
-    if found.operator in ORDERED and isinstance(found.values[0], bool):
-        return "true and false have no order"
-    if found.operator in {"contains", "starts", "ends"} and not isinstance(found.values[0], str):
-        return f"{found.operator} needs text"
-    return None

@@ -39,7 +39,11 @@ UPDATE leads l SET email = NULL, email_key = NULL, name = NULL, attributes = '{{
     locale = NULL, erased_at = now(), version = l.version + 1, updated_at = now()
 {owned("l.id = $2")} RETURNING {JSON} AS json, l.version"""
 _ERASE_PROOFS = "UPDATE lead_consents SET proof = NULL WHERE org_id = $1 AND lead_id = $2 AND proof IS NOT NULL"
-_ERASE_REPORTS = "DELETE FROM import_errors WHERE org_id = $1 AND email_key = $2"
+# A row without a key is one whose address could not be told; it may still be in its text.
+_ERASE_REPORTS = """
+DELETE FROM import_errors WHERE org_id = $1 AND (email_key = $2
+    OR (email_key IS NULL AND strpos(lower(array_to_string(cells, ' ')), $2) > 0))"""
+_ERASE_IMPORTS = "DELETE FROM import_emails WHERE org_id = $1 AND email_key = $2"
 # Answers that are kept for a day, should their request be repeated.
 _ERASE_ANSWERS = """
 DELETE FROM idempotency_keys WHERE org_id = $1 AND strpos(lower(convert_from(body, 'UTF8')), $2) > 0"""
@@ -130,7 +134,7 @@ async def record_consent(writer: OrgWriter, lead_id: UUID, data: ConsentIn, if_m
     """The latest word of the person counts, also after a withdrawal; raises LeadErased."""
     await _lock(writer, lead_id, if_match)
     row = await _consent(writer, lead_id, data, step=1)
-    await record(writer, f"lead.consent_{data.status}", "lead", lead_id, source=data.source)
+    await record(writer, f"lead.consent_{data.status}", "lead", lead_id)
     return Saved.of(row)
 
 
@@ -146,7 +150,7 @@ async def erase_lead(writer: OrgWriter, lead_id: UUID, if_match: str | None) -> 
     row = await writer.connection.fetchrow(_ERASE, writer.org_id, lead_id)
     await forget(writer.connection, writer.org_id, before["email_key"])
     await writer.connection.execute(_ERASE_PROOFS, writer.org_id, lead_id)
-    for statement in (_ERASE_REPORTS, _ERASE_ANSWERS):
+    for statement in (_ERASE_REPORTS, _ERASE_IMPORTS, _ERASE_ANSWERS):
         await writer.connection.execute(statement, writer.org_id, before["email_key"])
     await record(writer, "lead.erased", "lead", lead_id)
     return Saved.of(row)

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from tandem.core.db import Args
 from tandem.market_ai.email_address import InvalidEmail, normalise_email
-from tandem.market_ai.leads.filter_syntax import TIMES, Ago, And, Comparison, Node, Not, Or, Value, parse_filter
+from tandem.market_ai.leads.filter_nodes import TIMES, Ago, And, Comparison, Node, Not, Or, Value
+from tandem.market_ai.leads.filter_syntax import parse_filter
 
 SUPPRESSED = "EXISTS (SELECT FROM suppressions s WHERE s.org_id = l.org_id AND s.email_key = l.email_key)"
 # Whoever sends evaluates this in the very transaction that hands a mail over.
@@ -99,9 +100,7 @@ def _text(column: str, node: Comparison, arg: Args) -> str:
             return f"(strpos(lower({column}), {wanted}) > 0)"
         case "starts":
             return f"starts_with(lower({column}), {wanted})"
-        case "ends":
-            return f"(right(lower({column}), length({wanted})) = {wanted})"
-    return f'(lower({column}) COLLATE "C" {node.operator} {wanted})'
+    return f"(right(lower({column}), length({wanted})) = {wanted})"  # ends with
 
 
 def _as_key(value: str) -> str:

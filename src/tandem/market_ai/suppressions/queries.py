@@ -10,7 +10,7 @@ from tandem.core.errors import NotFound
 from tandem.core.paging import InvalidCursor, Page, decode_cursor, encode_cursor
 from tandem.market_ai.email_address import normalise_email
 from tandem.market_ai.suppressions.schemas import SuppressionFilter
-from tandem.market_ai.suppressions.sql import COLUMNS, JSON
+from tandem.market_ai.suppressions.sql import COLUMNS, DIGEST, JSON
 
 _SORT = "-created_at"
 
@@ -65,7 +65,7 @@ def _conditions(query: SuppressionFilter, arg: Args) -> list[str]:
     if query.email is not None:
         found.append(of_address(f"{arg(normalise_email(query.email))}::text"))
     if query.q is not None:
-        found.append(f"NOT starts_with(s.email_key, 'sha256:') AND strpos(s.email_key, lower({arg(query.q)})) > 0")
+        found.append(f"NOT starts_with(s.email_key, '{DIGEST}') AND strpos(s.email_key, lower({arg(query.q)})) > 0")
     return found
 
 
