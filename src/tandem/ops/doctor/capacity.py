@@ -1,4 +1,4 @@
-"""How many connections a database must bear: pools × processes × instances, twice while a deploy replaces them."""
+"""How many connections a database must bear: pools x processes x instances, twice while a deploy replaces them."""
 
 import re
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Processes:
 
 def budget(check: Check, database: str, users: Sequence[Processes], limit: int) -> Result:
     most = 2 * sum(one.total for one in users)
-    parts = ", ".join(f"{one.name} {one.each} × {one.processes} × {one.instances}" for one in users)
+    parts = ", ".join(f"{one.name} {one.each} x {one.processes} x {one.instances}" for one in users)
     seen = f"{database}: {most} connections at most during a deploy ({parts}, twice), of {limit - RESERVED} usable"
     if most <= limit - RESERVED:
         return check.ok(seen)

@@ -9,7 +9,9 @@ from tandem.ops.services import SERVICES, Service
 from tandem.ops.settings_report import is_secret
 
 # No settings of Tandem: what platforms, their builds and compose read.
-PLATFORM = frozenset({"PYTHON_VERSION", "POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "PROMETHEUS_MULTIPROC_DIR"})
+PLATFORM = frozenset(
+    {"PYTHON_VERSION", "POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "PROMETHEUS_MULTIPROC_DIR"}
+)
 _ONLY_FOR_THE_API = frozenset({"CLERK_SECRET_KEY"})
 
 
@@ -62,5 +64,3 @@ def of_jobs(service: Service) -> frozenset[str]:
 
 def _fields(cls: type[Settings]) -> list[FieldInfo]:
     return [field for field in cls.model_fields.values() if environment_names(field)]
-
-

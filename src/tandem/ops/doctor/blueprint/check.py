@@ -1,6 +1,5 @@
 """`tandem doctor render FILE`."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from tandem.core.operator_error import OperatorError
@@ -20,24 +19,19 @@ def check_file(path: Path) -> list[Result]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BlueprintFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        raise BlueprintFileError(
+            f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+        ) from None
     return check_blueprint(text)
 
 
 def check_blueprint(text: str) -> list[Result]:
     """A green line first when there is no error."""
-    found = list(_check(text))
-    if any(result.status is Status.ERROR for result in found):
-        return found
-    return [SHAPE.ok("Render accepts it, and Tandem finds what it needs"), *found]
-
-
-def _check(text: str) -> Iterator[Result]:
     try:
         blueprint = read_blueprint(text)
     except BlueprintError as error:
-        yield SHAPE.error(str(error), "correct the YAML")
-        return
-    yield from check_shape(blueprint)
-    yield from check_wiring(blueprint)
-    yield from check_running(blueprint)
+        return [SHAPE.error(str(error), "correct the YAML")]
+    found = [*check_shape(blueprint), *check_wiring(blueprint), *check_running(blueprint)]
+    if any(result.status is Status.ERROR for result in found):
+        return found
+    return [SHAPE.ok("Render accepts it, and Tandem finds what it needs"), *found]

@@ -71,15 +71,20 @@ def read_blueprint(text: str) -> Blueprint:
         root = yaml.load(text, Loader=_Strict)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise BlueprintError(" ".join(str(error).split())) from None
+    return blueprint_of(root, text)
+
+
+def blueprint_of(root: Any, text: str = "") -> Blueprint:
+    """Raises BlueprintError for what is no Blueprint."""
     if not isinstance(root, dict):
         raise BlueprintError("the file is no mapping with `services`")
     parts: dict[str, list[Node]] = {"services": [], "databases": [], "envVarGroups": []}
     for holder in _holders(root):
-        for name, found in parts.items():
+        for name, part in parts.items():
             listed = holder.get(name) or []
             if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
                 raise BlueprintError(f"{name} is a list of mappings")
-            found += listed
+            part.extend(listed)
     return Blueprint(text, root, parts["services"], parts["databases"], parts["envVarGroups"])
 
 
@@ -96,7 +101,7 @@ class _Strict(yaml.SafeLoader):
     """YAML lets a later key replace an earlier one in silence; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         twice = {key for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.constructor.ConstructorError(

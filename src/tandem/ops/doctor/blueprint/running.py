@@ -9,7 +9,9 @@ from tandem.ops.doctor.blueprint.shape import label
 from tandem.ops.doctor.capacity import CONNECTIONS, Processes, budget, room
 from tandem.ops.doctor.result import Check, Result
 
-PORT = Check("render.port", "Render looks for the service at 0.0.0.0:$PORT and gives the deploy up when nothing is there.")
+PORT = Check(
+    "render.port", "Render looks for the service at 0.0.0.0:$PORT and gives the deploy up when nothing is there."
+)
 MIGRATIONS = Check("render.migrations", "New code meets an old schema: requests fail until somebody migrates by hand.")
 HEALTH = Check("render.health", "Without a health check Render switches to an instance that may not work.")
 SHUTDOWN = Check("render.shutdown", "Whatever still runs when the platform loses patience is killed.")
@@ -104,7 +106,9 @@ def _migrations(blueprint: Blueprint) -> Iterator[Result]:
     for service, role in ours:
         before = str(service.get("preDeployCommand") or "")
         if _TESTS.search(before):
-            yield MIGRATIONS.error(f"{label(service)}: preDeployCommand runs tests", "tests belong into CI; migrate here")
+            yield MIGRATIONS.error(
+                f"{label(service)}: preDeployCommand runs tests", "tests belong into CI; migrate here"
+            )
         build = str(service.get("buildCommand") or "") if service.get("plan") == "free" else ""
         if _MIGRATES.search(before) or _MIGRATES.search(build):
             migrated.add(role.service.name)
@@ -121,7 +125,10 @@ def _connections(blueprint: Blueprint) -> Iterator[Result]:
     for service in blueprint.services:
         if (role := role_of(service)) is None:
             continue
-        source, scaling = blueprint.environment(service).get("DATABASE_URL", {}).get("fromDatabase"), service.get("scaling")
+        source, scaling = (
+            blueprint.environment(service).get("DATABASE_URL", {}).get("fromDatabase"),
+            service.get("scaling"),
+        )
         named = source.get("name") if isinstance(source, dict) else None
         database = str(named or f"the one of {role.service.name}")
         most = scaling.get("maxInstances") if isinstance(scaling, dict) else service.get("numInstances")

@@ -1,14 +1,16 @@
-"""What Render accepts in a Blueprint: types, fields, plans and their values (the specification as of September 2026)."""
+"""What Render accepts in a Blueprint: types, fields, plans and values, as of September 2026."""
 
 import ipaddress
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from tandem.ops.doctor.blueprint.document import ROOT_FIELDS, Blueprint, Node
 from tandem.ops.doctor.result import Check, Result
 
-SHAPE = Check("render.shape", "Render refuses a Blueprint with a field or value that it does not know, or ignores the field.")
+SHAPE = Check(
+    "render.shape", "Render refuses a Blueprint with a field or value that it does not know, or ignores the field."
+)
 RUNTIME = Check("render.runtime", "Render refuses the service: a runtime is a language, and its version a variable.")
 PLAN = Check("render.plan", "Render refuses to create a service or database on a plan that is not offered for it.")
 KEY_VALUE = Check("render.key-value", "Key Value is a service; one that evicts loses what was pushed to be done.")
@@ -19,7 +21,16 @@ AUTO_DEPLOY = Check("render.auto-deploy", "It decides what a push deploys; unquo
 TYPES = ("web", "pserv", "worker", "cron", "keyvalue")
 RUNTIMES = ("python", "docker", "image", "node", "go", "ruby", "rust", "elixir", "static")
 REGIONS = ("oregon", "ohio", "virginia", "frankfurt", "singapore")
-EVICTION = ("noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl")
+EVICTION = (
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+)
 _SIZED = re.compile(r"(?:0\.1|0\.5|[1-9]\d*)c-\d+(?:mb|g)")
 _KEY_VALUE_SIZED = re.compile(r"\d+(?:mb|g)")
 SERVICE_PLANS = ("free", "starter", "standard", "pro", "pro plus", "pro max", "pro ultra")
@@ -30,24 +41,27 @@ OLDEST_POSTGRES, NEWEST_POSTGRES = 16, 18
 
 _COMMON = {"type", "name", "plan", "region", "previews", "previewPlan", "envVars"}
 _BUILT = _COMMON | {
-    "runtime", "repo", "branch", "rootDir", "buildCommand", "startCommand", "buildFilter", "autoDeployTrigger", "dockerfilePath",
-    "dockerContext", "dockerCommand", "registryCredential", "image",
+    "runtime", "repo", "branch", "rootDir", "buildCommand", "startCommand", "buildFilter", "autoDeployTrigger",
+    "dockerfilePath", "dockerContext", "dockerCommand", "registryCredential", "image",
 }  # fmt: skip
 _SERVING = _BUILT | {"preDeployCommand", "numInstances", "scaling", "maxShutdownDelaySeconds", "disk"}
 FIELDS = {
-    "web": _SERVING | {"healthCheckPath", "domains", "ipAllowList", "staticPublishPath", "headers", "routes", "renderSubdomainPolicy"},
+    "web": _SERVING | {
+        "healthCheckPath", "domains", "ipAllowList", "staticPublishPath", "headers", "routes", "renderSubdomainPolicy",
+    },
     "pserv": _SERVING,
     "worker": _SERVING,
     "cron": _BUILT | {"schedule"},
     "keyvalue": (_COMMON - {"envVars"}) | {"ipAllowList", "maxmemoryPolicy"},
 }  # fmt: skip
 DATABASE_FIELDS = {
-    "name", "plan", "databaseName", "user", "region", "postgresMajorVersion", "diskSizeGB", "connectionPool", "ipAllowList",
-    "readReplicas", "highAvailability", "previewPlan", "previewDiskSizeGB", "storageAutoscalingEnabled", "parameterOverrides",
+    "name", "plan", "databaseName", "user", "region", "postgresMajorVersion", "diskSizeGB", "connectionPool",
+    "ipAllowList", "readReplicas", "highAvailability", "previewPlan", "previewDiskSizeGB", "storageAutoscalingEnabled",
+    "parameterOverrides",
 }  # fmt: skip
 _MISPLACED = {
     "env": (RUNTIME, "`env` is the old name", "write `runtime: python`"),
-    "autoDeploy": (AUTO_DEPLOY, "`autoDeploy` is the old field", 'write `autoDeployTrigger: "checksPass"` (or "commit", "off")'),
+    "autoDeploy": (AUTO_DEPLOY, "`autoDeploy` is the old name", 'write `autoDeployTrigger: "checksPass"` '),
 }  # fmt: skip
 
 
@@ -101,7 +115,9 @@ def _fields(owner: Node, allowed: set[str], name: str) -> Iterator[Result]:
             check, seen, fix = _MISPLACED[unknown]
             yield check.error(f"{name}: {seen}", fix)
         else:
-            yield SHAPE.error(f"{name}: a {owner.get('type', 'database')} has no field `{unknown}`", "remove or correct it")
+            yield SHAPE.error(
+                f"{name}: a {owner.get('type', 'database')} has no field `{unknown}`", "remove or correct it"
+            )
 
 
 def _region(owner: Node, name: str) -> Iterator[Result]:
@@ -115,7 +131,11 @@ def _runtime(service: Node, name: str) -> Iterator[Result]:
         yield RUNTIME.error(f"{name} has no runtime", "write `runtime: python` or `runtime: docker`")
     elif runtime is not None and runtime not in RUNTIMES:
         version = str(runtime).removeprefix("python-")
-        fix = f"write `runtime: python`, and PYTHON_VERSION={version} among its envVars" if "python" in str(runtime) else ""
+        fix = (
+            f"write `runtime: python`, and PYTHON_VERSION={version} among its envVars"
+            if "python" in str(runtime)
+            else ""
+        )
         yield RUNTIME.error(f"{name}: runtime is {runtime!r}", fix or f"one of {', '.join(RUNTIMES)}")
     if runtime in ("docker", "image"):
         unused = [field for field in ("buildCommand", "startCommand") if field in service]
@@ -152,10 +172,14 @@ def _scaling(service: Node, name: str) -> Iterator[Result]:
         )
     least, most = (scaling.get(bound) for bound in ("minInstances", "maxInstances"))
     if not (_is_count(least) and _is_count(most) and least <= most <= 100):
-        yield SCALING.error(f"{name}: {least!r} to {most!r} instances", "minInstances and maxInstances, 1 to 100 in this order")
+        yield SCALING.error(
+            f"{name}: {least!r} to {most!r} instances", "minInstances and maxInstances, 1 to 100 in this order"
+        )
     targets = {key: scaling[key] for key in ("targetCPUPercent", "targetMemoryPercent") if key in scaling}
     if not targets or any(not _is_count(value) or value > 90 for value in targets.values()):
-        yield SCALING.error(f"{name}: targets are {targets}", "one of targetCPUPercent and targetMemoryPercent, 1 to 90")
+        yield SCALING.error(
+            f"{name}: targets are {targets}", "one of targetCPUPercent and targetMemoryPercent, 1 to 90"
+        )
     if "numInstances" in service:
         yield SCALING.warning(f"{name}: numInstances beside scaling has no effect", "remove one of them")
 
@@ -163,7 +187,9 @@ def _scaling(service: Node, name: str) -> Iterator[Result]:
 def _deploys(service: Node, name: str) -> Iterator[Result]:
     trigger = service.get("autoDeployTrigger", "commit")
     if trigger not in ("commit", "checksPass", "off"):
-        yield AUTO_DEPLOY.error(f"{name}: autoDeployTrigger is {trigger!r}", 'quote it: "commit", "checksPass" or "off"')
+        yield AUTO_DEPLOY.error(
+            f"{name}: autoDeployTrigger is {trigger!r}", 'quote it: "commit", "checksPass" or "off"'
+        )
     watched = service.get("buildFilter")
     if watched is not None and not (isinstance(watched, dict) and set(watched) <= {"paths", "ignoredPaths"}):
         yield SHAPE.error(f"{name}: buildFilter is {watched!r}", "a mapping with `paths` and `ignoredPaths`")
@@ -175,7 +201,9 @@ def _key_value(service: Node, name: str) -> Iterator[Result]:
         yield PLAN.error(f"{name}: plan is {plan!r}", "as in `plan: free`, `256mb` or `1g`")
     yield from _eviction(service, name)
     if "ipAllowList" not in service:
-        yield ACCESS.error(f"{name} has no ipAllowList", "`ipAllowList: []`: nobody from outside, your services all the same")
+        yield ACCESS.error(
+            f"{name} has no ipAllowList", "`ipAllowList: []`: nobody from outside, your services all the same"
+        )
     yield from _allow_list(service, name)
 
 
@@ -205,7 +233,9 @@ def _database(database: Node) -> Iterator[Result]:
     yield from _database_plan(database, name)
     version = database.get("postgresMajorVersion")
     if version is not None and version not in [str(v) for v in range(OLDEST_POSTGRES, NEWEST_POSTGRES + 1)]:
-        yield SHAPE.error(f"{name}: postgresMajorVersion is {version!r}", f'quoted, "{OLDEST_POSTGRES}" to "{NEWEST_POSTGRES}"')
+        yield SHAPE.error(
+            f"{name}: postgresMajorVersion is {version!r}", f'quoted, "{OLDEST_POSTGRES}" to "{NEWEST_POSTGRES}"'
+        )
     if "ipAllowList" not in database:
         yield ACCESS.warning(f"{name} has no ipAllowList: anybody may connect from outside", "`ipAllowList: []`")
 
@@ -213,7 +243,10 @@ def _database(database: Node) -> Iterator[Result]:
 def _database_plan(database: Node, name: str) -> Iterator[Result]:
     plan, size = database.get("plan", "basic-256mb"), database.get("diskSizeGB")
     if plan in LEGACY_DATABASE_PLANS:
-        yield PLAN.error(f"{name}: no database can be created on the plan {plan}", "`plan: 0.5c-1g`, or `free`, `0.1c-256mb`, `1c-4g`")
+        yield PLAN.error(
+            f"{name}: no database can be created on the plan {plan}",
+            "`plan: 0.5c-1g`, or `free`, `0.1c-256mb`, `1c-4g`",
+        )
     elif not _SIZED.fullmatch(str(plan)) and not _DATABASE_PLAN.fullmatch(str(plan)):
         yield PLAN.error(f"{name}: plan is {plan!r}", "as in `plan: 0.5c-1g`")
     if size is not None and not (_is_count(size) and (size == 1 or size % 5 == 0)):
@@ -245,5 +278,5 @@ def _comments(text: str) -> Iterator[Result]:
             )
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -15,7 +15,9 @@ VARIABLE = Check("render.variable", "Render refuses the entry, or Tandem never r
 SECRET = Check("render.secret", "The file is committed: whoever can read the repository has the secret.")
 MISSING = Check("render.missing", "A production start is refused without it.")
 WORKER = Check("render.worker-variables", "A worker without them works with defaults: another model, another budget.")
-REGION = Check("render.region", "The private network ends at the region: the connection fails, or goes over the internet.")
+REGION = Check(
+    "render.region", "The private network ends at the region: the connection fails, or goes over the internet."
+)
 
 SOURCES = ("value", "generateValue", "sync", "fromDatabase", "fromService", "previewValue")
 _DATABASE_PROPERTIES = ("connectionString", "connectionPoolString", "host", "port", "user", "password", "database")
@@ -49,7 +51,8 @@ def _entry(blueprint: Blueprint, service: Node, entry: Node) -> Iterator[Result]
     if "fromGroup" in entry:
         if entry["fromGroup"] not in [group.get("name") for group in blueprint.groups]:
             yield REFERENCE.error(
-                f"{label(service)}: there is no group {entry['fromGroup']}", "add it to `envVarGroups`, or correct the name"
+                f"{label(service)}: there is no group {entry['fromGroup']}",
+                "add it to `envVarGroups`, or correct the name",
             )
         return
     yield from _variable(label(service), entry)
@@ -60,7 +63,10 @@ def _entry(blueprint: Blueprint, service: Node, entry: Node) -> Iterator[Result]
 
 
 def _variable(owner: str, entry: Node) -> Iterator[Result]:
-    key, given = str(entry.get("key", "")), [source for source in SOURCES if source in entry and source != "previewValue"]
+    key, given = (
+        str(entry.get("key", "")),
+        [source for source in SOURCES if source in entry and source != "previewValue"],
+    )
     if not _KEY.fullmatch(key) or len(given) != 1:
         yield VARIABLE.error(
             f"{owner}: {key or entry!r} has {len(given)} sources",
@@ -68,15 +74,21 @@ def _variable(owner: str, entry: Node) -> Iterator[Result]:
         )
         return
     if key not in variables.known_anywhere():
-        yield VARIABLE.warning(f"{owner}: Tandem reads no {key}", "`tandem settings` lists the names; remove or correct it")
+        yield VARIABLE.warning(
+            f"{owner}: Tandem reads no {key}", "`tandem settings` lists the names; remove or correct it"
+        )
     if key in variables.secrets() and entry.get("value"):
-        yield SECRET.error(f"{owner}: the value of {key} stands in the file", "`sync: false`, and change the secret: it is out")
+        yield SECRET.error(
+            f"{owner}: the value of {key} stands in the file", "`sync: false`, and change the secret: it is out"
+        )
 
 
 def _from_database(blueprint: Blueprint, service: Node, entry: Node, source: Node) -> Iterator[Result]:
     place, target = f"{label(service)}: {entry.get('key')}", blueprint.database(source.get("name"))
     if target is None:
-        yield REFERENCE.error(f"{place}: there is no database {source.get('name')}", "add it to `databases`, or correct the name")
+        yield REFERENCE.error(
+            f"{place}: there is no database {source.get('name')}", "add it to `databases`, or correct the name"
+        )
     elif source.get("property") not in _DATABASE_PROPERTIES:
         yield REFERENCE.error(f"{place}: {source.get('property')!r} is no property", "`property: connectionString`")
     else:
@@ -87,13 +99,16 @@ def _from_service(blueprint: Blueprint, service: Node, entry: Node, source: Node
     place, target = f"{label(service)}: {entry.get('key')}", blueprint.service(source.get("name"))
     if target is None:
         yield REFERENCE.error(
-            f"{place}: there is no service {source.get('name')} ({source.get('type')})", "add it to `services`, or correct the name"
+            f"{place}: there is no service {source.get('name')} ({source.get('type')})",
+            "add it to `services`, or correct the name",
         )
     elif source.get("type") != target.get("type"):
         yield REFERENCE.error(f"{place}: {source['name']} is no {source.get('type')}", f"`type: {target.get('type')}`")
     elif "envVarKey" in source:
         if str(source["envVarKey"]) not in blueprint.environment(target):
-            yield REFERENCE.error(f"{place}: {source['name']} has no {source['envVarKey']}", "add it there, or correct the key")
+            yield REFERENCE.error(
+                f"{place}: {source['name']} has no {source['envVarKey']}", "add it there, or correct the key"
+            )
     elif source.get("property") not in _SERVICE_PROPERTIES:
         yield REFERENCE.error(f"{place}: {source.get('property')!r} is no property", "`property: connectionString`")
     else:
@@ -110,7 +125,9 @@ def _missing(blueprint: Blueprint, service: Node, role: Role) -> Iterator[Result
     given = set(blueprint.environment(service))
     missing = [name for name in variables.required(role.service) if not variables.spellings(name) & given]
     if missing:
-        yield MISSING.error(f"{label(service)} has no {', '.join(missing)}", "`- key: …` with `sync: false`, or a reference")
+        yield MISSING.error(
+            f"{label(service)} has no {', '.join(missing)}", "`- key: …` with `sync: false`, or a reference"
+        )
     stage = blueprint.value(service, *variables.spellings("ENVIRONMENT"))
     if stage not in {"production", "staging"}:
         yield MISSING.error(
@@ -126,7 +143,9 @@ def _workers(blueprint: Blueprint) -> Iterator[Result]:
             continue
         apis = [api for api, other in roles if other.serves and other.service == role.service]
         told = set(blueprint.environment(worker))
-        wanted: set[Any] = {name for api in apis for name in blueprint.environment(api)} & variables.of_jobs(role.service)
+        wanted: set[Any] = {name for api in apis for name in blueprint.environment(api)} & variables.of_jobs(
+            role.service
+        )
         if lacking := sorted(name for name in wanted if not variables.spellings(name) & told):
             yield WORKER.error(
                 f"{label(worker)} lacks {', '.join(lacking)} of its API",
