@@ -74,9 +74,7 @@ async def _connected(
 ) -> AsyncIterator[Result]:
     encrypted = await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     yield tls_result(where, bool(encrypted), addresses(where))
-    version = int(await connection.fetchval("SHOW server_version_num"))
-    name = f"Postgres {version // 10000}.{version % 10000}"
-    yield VERSION.ok(name) if version >= OLDEST_VERSION else VERSION.error(name, "move to Postgres 16 or newer")
+    yield version_result(int(await connection.fetchval("SHOW server_version_num")))
     limit = int(await connection.fetchval("SHOW max_connections"))
     yield budget(CONNECTIONS, str(where.url.database), [processes_of(subject, settings, instances)], limit)
     yield await _at_head(subject, connection)
@@ -113,6 +111,11 @@ def tls_result(where: DatabaseUrl, encrypted: bool, places: list[str]) -> Result
         f"{where.url.host} is on the internet and the connection is not encrypted",
         "append ?sslmode=require to DATABASE_URL",
     )
+
+
+def version_result(number: int) -> Result:
+    name = f"Postgres {number // 10000}.{number % 10000}"
+    return VERSION.ok(name) if number >= OLDEST_VERSION else VERSION.error(name, "move to Postgres 16 or newer")
 
 
 def _heads(subject: Subject) -> Result:

@@ -1,14 +1,9 @@
 """All checks of `tandem doctor`, in the order in which a person would mend what they find."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from dotenv import dotenv_values
-
-from tandem.core.operator_error import OperatorError
 from tandem.core.revisions import project_dir
 from tandem.ops.doctor.backups import check_backups
 from tandem.ops.doctor.database import AT_HEAD, REACHABLE, SAFE, check_database, current_revision
@@ -22,12 +17,6 @@ from tandem.ops.doctor.subject import LastBackup, Subject, subject_of
 from tandem.ops.services import Service
 
 OnResult = Callable[[Result], None]
-
-
-class DoctorError(OperatorError):
-    """What was asked for cannot be examined; the message says what can."""
-
-    exit_status = 2
 
 
 def examine(
@@ -83,21 +72,3 @@ def _pending(subject: Subject, at_head: Status | None) -> Iterator[Result]:
         yield SAFE.skipped("a database that answers")
     else:
         yield from check_pending(subject.service, asyncio.run(current_revision(subject)))
-
-
-def read_environment(path: Path) -> None:
-    """Take variables from a file, as from a platform's dashboard; the process's own go first. Raises DoctorError."""
-    if not path.is_file():
-        raise DoctorError(f"{path} is no file")
-    for name, value in dotenv_values(path).items():
-        os.environ.setdefault(name, value or "")
-
-
-def chosen(services: Sequence[Service], asked: Service | None) -> list[Service]:
-    """Raises DoctorError when one DATABASE_URL would stand for several services."""
-    if asked is not None:
-        return [asked]
-    if os.environ.get("DATABASE_URL"):
-        each = " or ".join(f"`tandem doctor {service.name}`" for service in services)
-        raise DoctorError(f"DATABASE_URL names one database, and every service has its own: {each}")
-    return list(services)

@@ -47,12 +47,16 @@ def subject_of(service: Service, last_backup: LastBackup | None = None) -> Subje
         settings: Settings | None = cls()
     except ValidationError:
         settings = None
-    try:
-        load_settings(cls, environment="production")
-        problems: list[str] = []
-    except SettingsError as error:
-        problems = error.problems
+    problems = dict.fromkeys([*_problems(cls, environment="production"), *(_problems(cls) if settings is None else ())])
     return Subject(service, settings, tuple(problems), last_backup=last_backup)
+
+
+def _problems(cls: type[Settings], **overrides: Any) -> list[str]:
+    try:
+        load_settings(cls, **overrides)
+    except SettingsError as error:
+        return error.problems
+    return []
 
 
 def _readable(url: Any) -> DatabaseUrl | None:
