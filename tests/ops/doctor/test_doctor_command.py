@@ -1,10 +1,15 @@
 """`tandem doctor` as a person, a release step or a program runs it."""
 
+import importlib
 import json
+import pkgutil
+import re
 from pathlib import Path
 
 import pytest
 
+from tandem.ops import doctor
+from tandem.ops.doctor.result import Check
 from tests.ops.doctor.environments import GOOD
 from tests.ops.test_cli import fetch, tandem
 
@@ -48,3 +53,18 @@ def test_wrong_calls_are_said_in_words(arguments: list[str], expected: str, tmp_
     refused = tandem("doctor", *arguments, cwd=tmp_path, DATABASE_URL="postgresql://u:p@127.0.0.1/x")
     assert refused.returncode == 2
     assert expected in refused.stderr
+
+
+def checks() -> set[str]:
+    """The ids of all checks there are."""
+    found = set()
+    for module in pkgutil.walk_packages(doctor.__path__, f"{doctor.__name__}."):
+        values = vars(importlib.import_module(module.name)).values()
+        found |= {value.id for value in values if isinstance(value, Check)}
+    return found
+
+
+def test_every_check_is_documented_and_nothing_else() -> None:
+    page = (Path(__file__).parents[3] / "docs/doctor.md").read_text()
+    rows = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`([a-z-]+\.[a-z-]+)`", rows)) == checks()

@@ -73,7 +73,7 @@ IMAGES = [
     (lambda t: t.replace("USER 10001:10001\n", ""), "USER is root"),
     (lambda t: t.replace("USER 10001:10001", "USER appuser"), "USER is appuser"),
     (
-        lambda t: t.replace("COPY --from=build /opt/venv /opt/venv", "COPY --from=build /root/.local /root/.local"),
+        lambda t: t.replace("COPY --from=build /opt/venv /opt/venv", "COPY --from=build " + "/root" + "/.local x"),
         "/root",
     ),
     (lambda t: t[: t.rfind("CMD [")] + "CMD tandem serve momentum\n", "a shell gets SIGTERM"),

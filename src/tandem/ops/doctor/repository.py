@@ -10,14 +10,13 @@ from pathlib import Path
 
 from tandem.ops.doctor.blueprint.check import check_file
 from tandem.ops.doctor.result import Check, Result
-from tandem.ops.doctor.variables_drift import BLUEPRINTS, check_drift
+from tandem.ops.doctor.variables_drift import BLUEPRINTS, DRIFT, check_drift
 
 IMAGE = Check(
     "image.dockerfile", "An image that runs as root, ignores PORT or hides SIGTERM from the server fails in production."
 )
 SECRETS = Check("git.secrets", "A secret that was committed once is out, also when it is deleted later.")
 SCRIPTS = Check("git.executable", "The build ends with `Permission denied: ./build.sh`.")
-BLUEPRINT = Check("render.file", "Render builds what the file says.")
 
 _SECRET_FILES = re.compile(
     r"(?:^|/)(?:\.env(?:\.(?!example$)[\w.-]+)?|[\w.-]+\.(?:pem|key|p12|pfx)|id_(?:rsa|ed25519|ecdsa))$"
@@ -33,7 +32,7 @@ _SCRIPT = re.compile(r"^(?:build\.sh|\.ci/[^/.]+|scripts/[^/]+)$")
 
 def check_repository(checkout: Path | None) -> Iterator[Result]:
     if checkout is None:
-        for check in (BLUEPRINT, IMAGE, SECRETS, SCRIPTS):
+        for check in (DRIFT, IMAGE, SECRETS, SCRIPTS):
             yield check.skipped("a checkout: Tandem runs from an installed package")
         return
     for name in BLUEPRINTS:
@@ -58,7 +57,7 @@ def check_dockerfile(text: str) -> Iterator[Result]:
     faults = []
     if not user or not re.fullmatch(r"[1-9]\d*(?::[1-9]\d*)?", user[0]):
         faults.append((f"USER is {user[0] if user else 'root'}", "a number other than 0, as in `USER 10001:10001`"))
-    if re.search(r"/root/", last):
+    if re.search(r"/root\b", last):
         faults.append(
             ("the image takes files from /root, which only root may enter", "a virtual environment in /opt/venv")
         )
