@@ -23,11 +23,18 @@ demo: $(VENV)/.local ## Fill a demo user's account, also while `make up` runs
 
 test: lint pytest ## Every check and every test
 
-lint: $(VENV)/.dev ## ruff, mypy --strict and the import contracts
+lint: $(VENV)/.dev ## ruff, mypy --strict, the import contracts, and the files that deploy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict .
+	$(BIN)/shellcheck build.sh scripts/* .ci/run
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+	$(BIN)/tandem doctor render render.yaml deploy/render-free.yaml
 
 pytest: $(VENV)/.dev $(BETTER_AUTH)/node_modules/.installed ## The tests alone; PYTEST_ARGS adds arguments, COVERAGE= measures none
 	@scripts/system-packages redis-server wrk

@@ -1,6 +1,7 @@
 """The `tandem` command. Every verb is here; what it does is in `tandem.ops`, imported when the verb runs."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -265,6 +266,35 @@ def settings(
     else:
         for one in chosen:
             _print_settings(one)
+
+
+@app.command()
+def doctor(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SERVICE|render]", help="momentum or market-ai, all when left out; `render` for a file"
+        ),
+    ] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Blueprints for `render`; default: render.yaml")
+    ] = None,
+    live: Annotated[str | None, typer.Option(metavar="URL", help="Look at a deployed instance from outside.")] = None,
+    origin: Annotated[str | None, typer.Option(help="With --live: your front end's origin, to be allowed.")] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="With --live: make no accounts, guess nothing.")
+    ] = False,
+    env_file: Annotated[
+        Path | None, typer.Option(help="Take variables from this file, as from a platform's dashboard.")
+    ] = None,
+    instances: Annotated[int, typer.Option(min=1, max=100, help="How many there are, for the connections.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Check everything that a deployment needs, with the fix of each fault. Exits with 1 on errors."""
+    from tandem.ops.doctor.command import Asked, run
+
+    asked = Asked(what, tuple(files or ()), live, origin, read_only, env_file, instances)
+    raise typer.Exit(run(asked, as_json=as_json))
 
 
 @app.command()

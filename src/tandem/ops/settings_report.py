@@ -59,8 +59,12 @@ def markdown(service: Service) -> str:
     return "\n".join(lines)
 
 
+def is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+
+
 def _row(names: tuple[str, ...], field: FieldInfo, sources: Mapping[str, Mapping[str, str]]) -> Row:
-    secret = field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+    secret = is_secret(field)
     default = _shown(field.default)
     value, source = _find(names, sources) or (default, "default")
     masked = MASK if secret and source != "default" else value

@@ -1,0 +1,1 @@
+"""The rules of Render's Blueprint file, and of a Tandem described by one."""

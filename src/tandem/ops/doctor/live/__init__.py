@@ -1,0 +1,1 @@
+"""A deployed instance, looked at from outside."""
