@@ -30,7 +30,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict and the import contracts
 	$(BIN)/lint-imports
 
 pytest: $(VENV)/.dev $(BETTER_AUTH)/node_modules/.installed ## The tests alone; PYTEST_ARGS adds arguments, COVERAGE= measures none
-	@scripts/system-packages redis-server wrk
+	@scripts/system-packages redis-server wrk nginx
 	$(BIN)/python -m coverage erase
 	$(BIN)/pytest -n 2 $(if $(COVERAGE),--cov --cov-report=) $(PYTEST_ARGS)
 	$(if $(COVERAGE),$(BIN)/python -m coverage report --fail-under=90)

@@ -2,7 +2,8 @@
 
     app = create_app(settings, title="Momentum", description="…", routers=[tasks.router, projects.router])
 
-`app.state` holds `settings`, and while the application runs `database`, `limiter`, `health` and `sampler`.
+`app.state` holds `settings` and `leaving`, and while the application runs `database`, `limiter`, `health` and
+`sampler`.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from tandem.core.db import Database
 from tandem.core.development_database import development_database
 from tandem.core.dispatch import Dispatcher, Gate
 from tandem.core.health import Health
+from tandem.core.leaving import Leaving, on_leaving
 from tandem.core.log import configure_logging
 from tandem.core.metrics import Sampler
 from tandem.core.middleware import Edge, ExceptionHandler
@@ -64,7 +66,7 @@ def create_app(
     )
     app.body_limits, app.gate = dict(body_limits or {}), gate
     app.handlers = dict(exception_handlers or {})
-    app.state.settings = settings
+    app.state.settings, app.state.leaving = settings, app.leaving
     for router in (health.router, metrics.router, *routers):
         _include(app, router)
     return app
@@ -74,7 +76,7 @@ class _Application(FastAPI):
     """FastAPI with our middleware instead of its five layers, and our OpenAPI document."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
-        self.settings = settings
+        self.settings, self.leaving = settings, Leaving()
         self.body_limits: dict[str, int] = {}
         self.gate: Gate | None = None
         self.handlers: dict[type[Exception], ExceptionHandler] = {}
@@ -83,7 +85,7 @@ class _Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         dispatcher = Dispatcher(self.router, gate=self.gate, gated=self.body_limits)
         inner = AsyncExitStackMiddleware(dispatcher)  # FastAPI's routes insist on it
-        return Edge(inner, self.settings, handlers=self.handlers, body_limits=self.body_limits)
+        return Edge(inner, self.settings, self.leaving, handlers=self.handlers, body_limits=self.body_limits)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -117,13 +119,14 @@ def _lifespan(settings: Settings, running: Sequence[Running]) -> Callable[[FastA
             app.state.database = database = Database(settings, where)
             stack.push_async_callback(database.close)
             app.state.limiter = limiter = Limiter(settings)
-            app.state.health = health_checks = Health(settings, database, limiter)
+            app.state.health = health_checks = Health(settings, database, limiter, app.state.leaving)
             app.state.sampler = sampler = Sampler(settings, database)
             for part in (limiter, health_checks):
                 await part.start()
                 stack.push_async_callback(part.close)
             sampler.start()
             stack.push_async_callback(sampler.close)
+            stack.enter_context(on_leaving(app.state.leaving.begin, delay=settings.shutdown_delay))
             for keep_going in running:
                 await stack.enter_async_context(keep_going(app))
             yield

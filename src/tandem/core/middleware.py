@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tandem.core import metrics, sentry
 from tandem.core.errors import ContentTooLarge, CorsRefused, Problem, Unavailable
+from tandem.core.leaving import Leaving
 from tandem.core.log import access_log, current_scope
 from tandem.core.problems import problem_of, respond
 from tandem.core.proxies import TrustedProxies
@@ -62,11 +63,12 @@ class Edge:
         self,
         app: ASGIApp,
         settings: Settings,
+        leaving: Leaving,
         *,
         handlers: Mapping[type[Exception], ExceptionHandler],
         body_limits: Mapping[str, int],
     ) -> None:
-        self.app = app
+        self.app, self.leaving = app, leaving
         self.handlers = handlers
         self.body_limit = settings.max_body_bytes
         self.body_limits = body_limits
@@ -212,6 +214,8 @@ class Exchange:
         headers = list(theirs)
         if path.startswith("/api") and not any(name == b"cache-control" for name, _ in headers):
             headers.append((b"cache-control", b"no-store"))
+        if self.edge.leaving.asked:
+            headers.append((b"connection", b"close"))  # a proxy then sends its next request to another instance
         headers.append((b"x-request-id", scope["tandem.request_id"].encode()))
         if not any(name == b"vary" for name, _ in headers):
             headers.append((b"vary", b"Origin"))

@@ -183,6 +183,20 @@ class Settings(BaseSettings):
     web_concurrency: int = Field(
         1, ge=1, le=64, validation_alias="WEB_CONCURRENCY", description="worker processes of `tandem serve`"
     )
+    keep_alive_timeout: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        validation_alias="KEEP_ALIVE_TIMEOUT",
+        description="close a connection idle this long; longer than the proxy in front keeps it (nginx: 60)",
+    )
+    shutdown_delay: float = Field(
+        0,
+        ge=0,
+        le=120,
+        validation_alias="SHUTDOWN_DELAY",
+        description="after SIGTERM, serve on this long with /health at 503, for a load balancer to notice",
+    )
     shutdown_timeout: int = Field(
         25,
         ge=1,
