@@ -23,11 +23,13 @@ demo: $(VENV)/.local ## Fill a demo user's account, also while `make up` runs
 
 test: lint pytest ## Every check and every test
 
-lint: $(VENV)/.dev ## ruff, mypy --strict and the import contracts
+lint: $(VENV)/.dev ## ruff, mypy --strict, the import contracts and squawk over the migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/lint-imports
+	$(BIN)/tandem migrate momentum --lint --all
+	$(BIN)/tandem migrate market-ai --lint --all
 
 pytest: $(VENV)/.dev $(BETTER_AUTH)/node_modules/.installed ## The tests alone; PYTEST_ARGS adds arguments, COVERAGE= measures none
 	@scripts/system-packages redis-server wrk nginx

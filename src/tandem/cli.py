@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tandem.ops.target import Progress
     from tandem.ops.up import Running
 
-PENDING = 1  # the exit status of `migrate --check`
+PENDING = 1  # the exit status of `migrate --check`, and of `--lint` when there is something to say
 
 
 class ServiceName(StrEnum):
@@ -224,8 +224,16 @@ def migrate(
     service: Name,
     target: Annotated[str, typer.Option(help="A revision, `head`, `+1`, `-1` or `base`.")] = "head",
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when migrations are pending.")] = False,
+    lint: Annotated[
+        bool,
+        typer.Option("--lint", help="Change nothing; exit 1 when a pending migration would stop a running version."),
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="With --lint: the whole history, without a database.")] = False,
 ) -> None:
     """Bring a service's database to its newest schema. Safe to run from many instances at once."""
+    if lint or every:
+        _lint_migrations(_service(service), every=every)
+        return
     from tandem.core.postgres_url import parse_database_url
     from tandem.ops import migrate as ops
     from tandem.ops.database import migration_target
@@ -241,6 +249,23 @@ def migrate(
         done = ops.migrate(chosen, at.url, target=target, on_progress=at.on_progress)
         where = parse_database_url(at.url).url.database
         console.print(f"database {where} of {chosen.title} is at {done.current or 'base'}", highlight=False)
+
+
+def _lint_migrations(service: "Service", *, every: bool) -> None:
+    from tandem.ops import migrate as ops
+    from tandem.ops import migration_lint as linting
+    from tandem.ops.database import migration_target
+
+    console, current = _console(), None
+    if not every:
+        with migration_target(service, _progress(console)) as at:
+            current = ops.status(service, at.url).current
+    findings = linting.lint(service, current)
+    for finding in findings:
+        console.print(_escape(str(finding)), highlight=False, soft_wrap=True)
+    which = "in its history" if every else "pending"
+    console.print(f"{service.title}: {len(findings)} unsafe statements {which}", highlight=False)
+    raise typer.Exit(PENDING if findings else 0)
 
 
 @app.command()

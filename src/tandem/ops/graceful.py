@@ -51,8 +51,8 @@ class Server(uvicorn.Server):
     async def _linger(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LINGER
-        while self.server_state.connections and loop.time() < deadline and not self.force_exit:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - uvicorn has no event for it
+        while self.server_state.connections and loop.time() < deadline and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
     async def _close_the_door(self, sockets: "Sequence[socket.socket]") -> None:
         """No new connection after this, and none lost: those that already wait are taken.
