@@ -303,6 +303,40 @@ def demo(service: Name) -> None:
     console.print(f"{made.projects} projects, {made.labels} labels, {made.tasks} tasks", highlight=False)
 
 
+deploy = typer.Typer(name="deploy", no_args_is_help=True, help="Bring a version to a platform, and see that it works.")
+app.add_typer(deploy)
+
+
+@deploy.command("render")
+def deploy_render(
+    service_id: Annotated[
+        str | None, typer.Option("--service", help="srv-…", show_default="RENDER_SERVICE_ID, else of the hook")
+    ] = None,
+    commit: Annotated[str | None, typer.Option(help="This commit; default: the newest of the branch.")] = None,
+    hook: Annotated[bool, typer.Option("--hook", help="Trigger by RENDER_DEPLOY_HOOK_URL, not the API.")] = False,
+    clear_cache: Annotated[bool, typer.Option("--clear-cache", help="Build from nothing.")] = False,
+    url: Annotated[str | None, typer.Option(help="What to verify; default: the service's own address.")] = None,
+    expect_version: Annotated[str | None, typer.Option(help="/health must say this version.")] = None,
+    roll_back: Annotated[bool, typer.Option(help="Go back when it is live and does not work.")] = True,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Turn auto-deploy off after a rollback.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until it has to be live.")] = 1200,
+    verify_timeout: Annotated[float, typer.Option(min=0, help="Seconds until every check has to pass.")] = 180,
+    poll: Annotated[float, typer.Option(min=0.05, hidden=True)] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+) -> None:
+    """Deploy on Render, follow it, verify it, and roll back when it does not work. Needs RENDER_API_KEY."""
+    from tandem.ops.deploy.command import run
+    from tandem.ops.deploy.flow import Order, Patience
+
+    console = _console()
+    order = Order(commit=commit, clear_cache=clear_cache, url=url, roll_back=roll_back, freeze=freeze)
+    done = run(
+        order, service_id=service_id, by_hook=hook, version=expect_version, dry_run=dry_run,
+        patience=Patience(deploy=timeout, verify=verify_timeout, poll=poll), progress=_progress(console),
+    )  # fmt: skip
+    console.print(_escape(done), highlight=False, soft_wrap=True)
+
+
 def _service(name: ServiceName) -> "Service":
     from tandem.ops.services import SERVICES
 

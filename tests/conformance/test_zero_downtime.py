@@ -29,6 +29,7 @@ from tests.openai_server import OpenAIServer
 from tests.servers import RunningServer, clean_environment, free_port
 
 CLIENTS = 8
+PATIENCE = 240  # seconds that nothing takes, unless it never comes
 PAUSE = 0.02  # seconds between three requests of a client, so that processes can start beside them
 JOBS = 3  # that each of the AI clients orders before a worker is replaced
 AI_CLIENTS = 3
@@ -92,7 +93,7 @@ class Load:
     async def more(self, requests: int) -> None:
         """Until so many more were answered: whatever happened, the load went on after it."""
         wanted = self.made.total() + requests
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while self.made.total() < wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -262,7 +263,7 @@ async def has_a_job(url: str, pid: int) -> None:
     """Until the worker of that process is at one: it is then told to leave in the middle of it."""
     at_one = """SELECT count(*) FROM jobs j JOIN job_workers w ON w.id = j.worker_id
                  WHERE j.status = 'running' AND j.type = 'generate_content' AND w.pid = $1"""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not await in_database(url, at_one, pid):
         assert time.monotonic() < deadline, "the worker takes no job"
         await asyncio.sleep(0.05)
@@ -270,7 +271,7 @@ async def has_a_job(url: str, pid: int) -> None:
 
 async def all_ended(url: str) -> None:
     open_jobs = "SELECT count(*) FROM jobs WHERE type = 'generate_content' AND status IN ('queued', 'running')"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while left := await in_database(url, open_jobs):
         assert time.monotonic() < deadline, f"{left} jobs have not ended"
         await asyncio.sleep(0.1)
