@@ -1,6 +1,7 @@
 """The `tandem` command. Every verb is here; what it does is in `tandem.ops`, imported when the verb runs."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -335,6 +336,37 @@ def deploy_render(
         patience=Patience(deploy=timeout, verify=verify_timeout, poll=poll), progress=_progress(console),
     )  # fmt: skip
     console.print(_escape(done), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def monitor(
+    urls: Annotated[
+        list[str] | None, typer.Argument(metavar="[URL]...", help="What to ask; default: API_URL.", show_default=False)
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="One check and an exit status, for cron.")] = False,
+    interval: Annotated[float, typer.Option(min=1, help="Seconds from one check to the next.")] = 60,
+    after: Annotated[int, typer.Option(min=1, help="Failures in a row before somebody is told.")] = 3,
+    remind: Annotated[
+        float, typer.Option(min=0, help="Seconds until the next alert while it is down; 0: never.")
+    ] = 3600,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds an answer may take.")] = 10,
+    state: Annotated[
+        Path | None, typer.Option(help="File to remember in.", show_default="with --once MONITOR_STATE, else .tandem/")
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", help="Send a test message to every channel, and exit.")] = False,
+) -> None:
+    """Watch deployed services; tell Slack, a webhook or an e-mail address when one is down and when it is back."""
+    from tandem.ops.monitor import command
+    from tandem.ops.monitor.state import Policy, States
+
+    say = _progress()
+    if test:
+        raise typer.Exit(0 if command.try_channels(say) else 1)
+    wanted, policy = command.addresses(urls or []), Policy(after, remind)
+    states = States.read(command.state_file(state, once=once))
+    if once:
+        raise typer.Exit(0 if command.run_once(wanted, policy=policy, timeout=timeout, states=states, say=say) else 1)
+    command.run(wanted, interval=interval, policy=policy, timeout=timeout, states=states, say=say)
 
 
 def _service(name: ServiceName) -> "Service":
