@@ -30,6 +30,9 @@ from tandem.core.openapi import build_openapi
 from tandem.core.query_models import read_query_ourselves
 from tandem.core.ratelimit import Limiter
 from tandem.core.settings import Settings
+from tandem.core.status.report import StatusReport
+from tandem.core.status.routes import router as status_router
+from tandem.core.status.sampling import StatusSampler
 
 Running = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """Something a service keeps going between start and stop. Entered once `app.state` is complete."""
@@ -67,7 +70,8 @@ def create_app(
     app.body_limits, app.gate = dict(body_limits or {}), gate
     app.handlers = dict(exception_handlers or {})
     app.state.settings, app.state.leaving = settings, app.leaving
-    for router in (health.router, metrics.router, *routers):
+    status = [status_router] if settings.status_page else []
+    for router in (health.router, metrics.router, *status, *routers):
         _include(app, router)
     return app
 
@@ -126,12 +130,32 @@ def _lifespan(settings: Settings, running: Sequence[Running]) -> Callable[[FastA
                 stack.push_async_callback(part.close)
             sampler.start()
             stack.push_async_callback(sampler.close)
+            if settings.status_page:
+                await stack.enter_async_context(_status(app))
             stack.enter_context(on_leaving(app.state.leaving.begin, delay=settings.shutdown_delay))
             for keep_going in running:
                 await stack.enter_async_context(keep_going(app))
             yield
 
     return lifespan
+
+
+@asynccontextmanager
+async def _status(app: FastAPI) -> AsyncIterator[None]:
+    database, health_checks, limiter = app.state.database, app.state.health, app.state.limiter
+    streams = {route.path for route in app.routes if isinstance(route, APIRoute) and _streams(route)}
+    sampler = StatusSampler(database, health_checks, limiter, streams)
+    app.state.status = report = StatusReport(app.title, database, health_checks, limiter)
+    sampler.start()
+    try:
+        yield
+    finally:
+        await sampler.close()
+        await report.close()
+
+
+def _streams(route: APIRoute) -> bool:
+    return getattr(route.response_class, "media_type", None) == "text/event-stream"
 
 
 def _warn(settings: Settings) -> None:

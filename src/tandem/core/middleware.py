@@ -28,6 +28,7 @@ from tandem.core.problems import problem_of, respond
 from tandem.core.proxies import TrustedProxies
 from tandem.core.requests import refuse_unreadable_address
 from tandem.core.settings import Settings
+from tandem.core.status.page import POLICY as STATUS_POLICY
 
 ExceptionHandler = Callable[[Request, Any], Response | Awaitable[Response]]
 
@@ -75,7 +76,8 @@ class Edge:
         self.log_access = access_log(settings)
         self.proxies = TrustedProxies(settings.forwarded_allow_ips)
         self.headers = _security_headers("default-src 'none'; frame-ancestors 'none'", settings)
-        self.docs_headers = _security_headers(_DOCS_CSP, settings)
+        docs = _security_headers(_DOCS_CSP, settings)
+        self.page_headers = dict.fromkeys(_DOCS, docs) | {"/status": _security_headers(STATUS_POLICY, settings)}
         self.cors = _Cors(
             self.answer,
             allow_origins=settings.origins,
@@ -219,7 +221,7 @@ class Exchange:
         headers.append((b"x-request-id", scope["tandem.request_id"].encode()))
         if not any(name == b"vary" for name, _ in headers):
             headers.append((b"vary", b"Origin"))
-        headers += self.edge.docs_headers if path in _DOCS else self.edge.headers
+        headers += self.edge.page_headers.get(path, self.edge.headers)
         for name, value in scope.get("tandem.headers", {}).items():
             headers.append((name.lower().encode("latin-1"), str(value).encode("latin-1")))
         return headers

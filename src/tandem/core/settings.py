@@ -160,6 +160,11 @@ class Settings(BaseSettings):
         validation_alias="HEALTH_TOKEN",
         description="bearer token for /health/detailed and /metrics in production; unset: they answer 404 there",
     )
+    status_page: bool = Field(
+        True,
+        validation_alias="STATUS_PAGE",
+        description="serve GET /status to everybody, and record the uptime and latency it shows",
+    )
     sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN", description="error reports go to Sentry")
     worker_concurrency: int = Field(
         4,
