@@ -18,7 +18,8 @@ section{border:1px solid var(--soft);border-radius:.5rem;padding:.8rem 1rem;marg
 header{display:flex;justify-content:space-between;gap:1rem}
 svg{width:100%;height:2.2rem;display:block;margin:.5rem 0 .2rem}
 footer,.ends{color:#888;font-size:.85rem}.ends{display:flex;justify-content:space-between}
-.operational{color:var(--ok)}.degraded{color:var(--degraded)}.down{color:var(--down)}.unknown{color:var(--unknown)}
+span.operational{color:var(--ok)}span.degraded{color:var(--degraded)}
+span.down{color:var(--down)}span.unknown{color:var(--unknown)}
 rect.operational{fill:var(--ok)}rect.degraded{fill:var(--degraded)}rect.down{fill:var(--down)}rect.unknown{fill:var(--soft)}
 rect.time{fill:#4a7bd0}
 """
