@@ -23,11 +23,13 @@ demo: $(VENV)/.local ## Fill a demo user's account, also while `make up` runs
 
 test: lint pytest ## Every check and every test
 
-lint: $(VENV)/.dev ## ruff, mypy --strict, the import contracts, and the files that deploy
+lint: $(VENV)/.dev ## ruff, mypy --strict, the import contracts, squawk over the migrations, and the files that deploy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/lint-imports
+	$(BIN)/tandem migrate momentum --lint --all
+	$(BIN)/tandem migrate market-ai --lint --all
 	$(BIN)/yamllint --strict .
 	$(BIN)/shellcheck build.sh scripts/* .ci/run
 	$(BIN)/hadolint Dockerfile
@@ -37,7 +39,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, the import contracts, and the files t
 	$(BIN)/tandem doctor render render.yaml deploy/render-free.yaml
 
 pytest: $(VENV)/.dev $(BETTER_AUTH)/node_modules/.installed ## The tests alone; PYTEST_ARGS adds arguments, COVERAGE= measures none
-	@scripts/system-packages redis-server wrk
+	@scripts/system-packages redis-server wrk nginx
 	$(BIN)/python -m coverage erase
 	$(BIN)/pytest -n 2 $(if $(COVERAGE),--cov --cov-report=) $(PYTEST_ARGS)
 	$(if $(COVERAGE),$(BIN)/python -m coverage report --fail-under=90)

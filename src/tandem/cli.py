@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tandem.ops.target import Progress
     from tandem.ops.up import Running
 
-PENDING = 1  # the exit status of `migrate --check`
+PENDING = 1  # the exit status of `migrate --check`, and of `--lint` when there is something to say
 
 
 class ServiceName(StrEnum):
@@ -225,8 +225,16 @@ def migrate(
     service: Name,
     target: Annotated[str, typer.Option(help="A revision, `head`, `+1`, `-1` or `base`.")] = "head",
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when migrations are pending.")] = False,
+    lint: Annotated[
+        bool,
+        typer.Option("--lint", help="Change nothing; exit 1 when a pending migration would stop a running version."),
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="With --lint: the whole history, without a database.")] = False,
 ) -> None:
     """Bring a service's database to its newest schema. Safe to run from many instances at once."""
+    if lint or every:
+        _lint_migrations(_service(service), every=every)
+        return
     from tandem.core.postgres_url import parse_database_url
     from tandem.ops import migrate as ops
     from tandem.ops.database import migration_target
@@ -242,6 +250,23 @@ def migrate(
         done = ops.migrate(chosen, at.url, target=target, on_progress=at.on_progress)
         where = parse_database_url(at.url).url.database
         console.print(f"database {where} of {chosen.title} is at {done.current or 'base'}", highlight=False)
+
+
+def _lint_migrations(service: "Service", *, every: bool) -> None:
+    from tandem.ops import migrate as ops
+    from tandem.ops import migration_lint as linting
+    from tandem.ops.database import migration_target
+
+    console, current = _console(), None
+    if not every:
+        with migration_target(service, _progress(console)) as at:
+            current = ops.status(service, at.url).current
+    findings = linting.lint(service, current)
+    for finding in findings:
+        console.print(_escape(str(finding)), highlight=False, soft_wrap=True)
+    which = "in its history" if every else "pending"
+    console.print(f"{service.title}: {len(findings)} unsafe statements {which}", highlight=False)
+    raise typer.Exit(PENDING if findings else 0)
 
 
 @app.command()
@@ -306,6 +331,71 @@ def demo(service: Name) -> None:
     made = refresh(_service(service), _progress(console))
     console.print(f"signed up [bold]{made.email}[/] with the password [bold]{made.password}[/]", highlight=False)
     console.print(f"{made.projects} projects, {made.labels} labels, {made.tasks} tasks", highlight=False)
+
+
+deploy = typer.Typer(name="deploy", no_args_is_help=True, help="Bring a version to a platform, and see that it works.")
+app.add_typer(deploy)
+
+
+@deploy.command("render")
+def deploy_render(
+    service_id: Annotated[
+        str | None, typer.Option("--service", help="srv-…", show_default="RENDER_SERVICE_ID, else of the hook")
+    ] = None,
+    commit: Annotated[str | None, typer.Option(help="This commit; default: the newest of the branch.")] = None,
+    hook: Annotated[bool, typer.Option("--hook", help="Trigger by RENDER_DEPLOY_HOOK_URL, not the API.")] = False,
+    clear_cache: Annotated[bool, typer.Option("--clear-cache", help="Build from nothing.")] = False,
+    url: Annotated[str | None, typer.Option(help="What to verify; default: the service's own address.")] = None,
+    expect_version: Annotated[str | None, typer.Option(help="/health must say this version.")] = None,
+    roll_back: Annotated[bool, typer.Option(help="Go back when it is live and does not work.")] = True,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Turn auto-deploy off after a rollback.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until it has to be live.")] = 1200,
+    verify_timeout: Annotated[float, typer.Option(min=0, help="Seconds until every check has to pass.")] = 180,
+    poll: Annotated[float, typer.Option(min=0.05, hidden=True)] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+) -> None:
+    """Deploy on Render, follow it, verify it, and roll back when it does not work. Needs RENDER_API_KEY."""
+    from tandem.ops.deploy.command import run
+    from tandem.ops.deploy.flow import Order, Patience
+
+    console = _console()
+    order = Order(commit=commit, clear_cache=clear_cache, url=url, roll_back=roll_back, freeze=freeze)
+    done = run(
+        order, service_id=service_id, by_hook=hook, version=expect_version, dry_run=dry_run,
+        patience=Patience(deploy=timeout, verify=verify_timeout, poll=poll), progress=_progress(console),
+    )  # fmt: skip
+    console.print(_escape(done), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def monitor(
+    urls: Annotated[
+        list[str] | None, typer.Argument(metavar="[URL]...", help="What to ask; default: API_URL.", show_default=False)
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="One check and an exit status, for cron.")] = False,
+    interval: Annotated[float, typer.Option(min=1, help="Seconds from one check to the next.")] = 60,
+    after: Annotated[int, typer.Option(min=1, help="Failures in a row before somebody is told.")] = 3,
+    remind: Annotated[
+        float, typer.Option(min=0, help="Seconds until the next alert while it is down; 0: never.")
+    ] = 3600,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds an answer may take.")] = 10,
+    state: Annotated[
+        Path | None, typer.Option(help="File to remember in.", show_default="with --once MONITOR_STATE, else .tandem/")
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", help="Send a test message to every channel, and exit.")] = False,
+) -> None:
+    """Watch deployed services; tell Slack, a webhook or an e-mail address when one is down and when it is back."""
+    from tandem.ops.monitor import command
+    from tandem.ops.monitor.state import Policy, States
+
+    say = _progress()
+    if test:
+        raise typer.Exit(0 if command.try_channels(say) else 1)
+    wanted, policy = command.addresses(urls or []), Policy(after, remind)
+    states = States.read(command.state_file(state, once=once))
+    if once:
+        raise typer.Exit(0 if command.run_once(wanted, policy=policy, timeout=timeout, states=states, say=say) else 1)
+    command.run(wanted, interval=interval, policy=policy, timeout=timeout, states=states, say=say)
 
 
 def _service(name: ServiceName) -> "Service":

@@ -8,7 +8,8 @@ import asyncpg
 
 from tandem.core.postgres_url import parse_database_url
 
-_TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY relname"
+# But that which is written by the clock.
+_TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'status_samples' ORDER BY relname"
 # The columns that say whose a row is; tables of migrations, and the engine's own of jobs, have none.
 _OWNERS = """
 SELECT c.table_name, array_agg(quote_ident(column_name)) AS owners

@@ -216,7 +216,7 @@ async def test_streams_end_after_their_time_when_their_job_goes_and_when_the_pro
     handled = []
     before = signal.signal(signal.SIGTERM, lambda number, _: handled.append(number))
     try:
-        from tandem.market_ai.job_api.leaving import on_leaving
+        from tandem.core.leaving import on_leaving
 
         async with following(market_app, ada, job_id) as open_stream:
             with on_leaving(market_app.state.job_events.leave):

@@ -2,7 +2,8 @@
 
     app = create_app(settings, title="Momentum", description="…", routers=[tasks.router, projects.router])
 
-`app.state` holds `settings`, and while the application runs `database`, `limiter`, `health` and `sampler`.
+`app.state` holds `settings` and `leaving`, and while the application runs `database`, `limiter`, `health` and
+`sampler`.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from tandem.core.db import Database
 from tandem.core.development_database import development_database
 from tandem.core.dispatch import Dispatcher, Gate
 from tandem.core.health import Health
+from tandem.core.leaving import Leaving, on_leaving
 from tandem.core.log import configure_logging
 from tandem.core.metrics import Sampler
 from tandem.core.middleware import Edge, ExceptionHandler
@@ -28,6 +30,9 @@ from tandem.core.openapi import build_openapi
 from tandem.core.query_models import read_query_ourselves
 from tandem.core.ratelimit import Limiter
 from tandem.core.settings import Settings
+from tandem.core.status.report import StatusReport
+from tandem.core.status.routes import router as status_router
+from tandem.core.status.sampling import StatusSampler
 
 Running = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 """Something a service keeps going between start and stop. Entered once `app.state` is complete."""
@@ -64,8 +69,9 @@ def create_app(
     )
     app.body_limits, app.gate = dict(body_limits or {}), gate
     app.handlers = dict(exception_handlers or {})
-    app.state.settings = settings
-    for router in (health.router, metrics.router, *routers):
+    app.state.settings, app.state.leaving = settings, app.leaving
+    status = [status_router] if settings.status_page else []
+    for router in (health.router, metrics.router, *status, *routers):
         _include(app, router)
     return app
 
@@ -74,7 +80,7 @@ class _Application(FastAPI):
     """FastAPI with our middleware instead of its five layers, and our OpenAPI document."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
-        self.settings = settings
+        self.settings, self.leaving = settings, Leaving()
         self.body_limits: dict[str, int] = {}
         self.gate: Gate | None = None
         self.handlers: dict[type[Exception], ExceptionHandler] = {}
@@ -83,7 +89,7 @@ class _Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         dispatcher = Dispatcher(self.router, gate=self.gate, gated=self.body_limits)
         inner = AsyncExitStackMiddleware(dispatcher)  # FastAPI's routes insist on it
-        return Edge(inner, self.settings, handlers=self.handlers, body_limits=self.body_limits)
+        return Edge(inner, self.settings, self.leaving, handlers=self.handlers, body_limits=self.body_limits)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -117,18 +123,39 @@ def _lifespan(settings: Settings, running: Sequence[Running]) -> Callable[[FastA
             app.state.database = database = Database(settings, where)
             stack.push_async_callback(database.close)
             app.state.limiter = limiter = Limiter(settings)
-            app.state.health = health_checks = Health(settings, database, limiter)
+            app.state.health = health_checks = Health(settings, database, limiter, app.state.leaving)
             app.state.sampler = sampler = Sampler(settings, database)
             for part in (limiter, health_checks):
                 await part.start()
                 stack.push_async_callback(part.close)
             sampler.start()
             stack.push_async_callback(sampler.close)
+            if settings.status_page:
+                await stack.enter_async_context(_status(app))
+            stack.enter_context(on_leaving(app.state.leaving.begin, delay=settings.shutdown_delay))
             for keep_going in running:
                 await stack.enter_async_context(keep_going(app))
             yield
 
     return lifespan
+
+
+@asynccontextmanager
+async def _status(app: FastAPI) -> AsyncIterator[None]:
+    database, health_checks, limiter = app.state.database, app.state.health, app.state.limiter
+    streams = {route.path for route in app.routes if isinstance(route, APIRoute) and _streams(route)}
+    sampler = StatusSampler(database, health_checks, limiter, streams)
+    app.state.status = report = StatusReport(app.title, database, health_checks, limiter)
+    sampler.start()
+    try:
+        yield
+    finally:
+        await sampler.close()
+        await report.close()
+
+
+def _streams(route: APIRoute) -> bool:
+    return getattr(route.response_class, "media_type", None) == "text/event-stream"
 
 
 def _warn(settings: Settings) -> None:

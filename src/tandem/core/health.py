@@ -1,7 +1,8 @@
 """Health endpoints. docs/health-and-metrics.md describes them.
 
-`/health/live`: the event loop turns. `/health`: the database answers, so requests can be served. `/health/detailed`:
-all an operator asks first, open in development and behind HEALTH_TOKEN in a deployment. None is rate limited.
+`/health/live`: the event loop turns. `/health`: the database answers and the process stays, so requests can be sent.
+`/health/detailed`: all an operator asks first, open in development and behind HEALTH_TOKEN in a deployment. None is
+rate limited.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from tandem.core.database_probe import Answer, DatabaseProbe
 from tandem.core.db import Database
 from tandem.core.health_token import RESPONSES, require_health_token
+from tandem.core.leaving import Leaving
 from tandem.core.ratelimit import Limiter
 from tandem.core.revisions import expected_heads
 from tandem.core.settings import Settings
@@ -30,7 +32,9 @@ class Alive(BaseModel):
 
 
 class ServiceHealth(BaseModel):
-    status: Literal["healthy", "unhealthy"]
+    """`leaving`: told to stop, it serves what still comes and wants nothing new."""
+
+    status: Literal["healthy", "unhealthy", "leaving"]
     timestamp: str
     service: str
     version: str
@@ -111,8 +115,8 @@ class DetailedHealth(BaseModel):
 class Health:
     """What the endpoints know. One per process; `start()` and `close()` with the application."""
 
-    def __init__(self, settings: Settings, database: Database, limiter: Limiter) -> None:
-        self.settings, self.limiter, self.database = settings, limiter, database
+    def __init__(self, settings: Settings, database: Database, limiter: Limiter, leaving: Leaving) -> None:
+        self.settings, self.limiter, self.database, self.leaving = settings, limiter, database, leaving
         self.probe = DatabaseProbe(database)
         self._began = monotonic()
         self._system: tuple[float, System] | None = None
@@ -125,8 +129,9 @@ class Health:
 
     async def brief(self) -> ServiceHealth:
         connected = (await self.probe.ask()).connected
+        able: Literal["healthy", "unhealthy"] = "healthy" if connected else "unhealthy"
         return ServiceHealth(
-            status="healthy" if connected else "unhealthy",
+            status="leaving" if self.leaving.asked else able,
             database="connected" if connected else "disconnected",
             **self._identity(),
         )
@@ -218,7 +223,7 @@ async def live() -> Alive:
     "/health",
     summary="The service can serve requests",
     response_model=ServiceHealth,
-    responses={503: {"model": ServiceHealth, "description": "The database does not answer"}},
+    responses={503: {"model": ServiceHealth, "description": "The database does not answer, or the process leaves"}},
 )
 @router.head("/health", include_in_schema=False)
 async def brief(request: Request) -> JSONResponse:

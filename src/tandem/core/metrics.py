@@ -8,8 +8,10 @@ answers cannot look into the others.
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import prometheus_client
@@ -18,13 +20,14 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.samples import Sample
 
 from tandem.core.db import Database
 from tandem.core.health_token import RESPONSES, require_health_token
 from tandem.core.metrics_directory import VARIABLE, prepare_multiprocess
 from tandem.core.settings import Settings
 
-__all__ = ["Sampler", "began", "ended", "observe", "prepare_multiprocess", "rate_limited", "router"]
+__all__ = ["Sampler", "began", "ended", "observe", "prepare_multiprocess", "rate_limited", "router", "totals"]
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +98,36 @@ def _new_series(method: str, route: str | None, status: int) -> _Series:
     if known == method and len(_series) < MAX_SERIES:
         _series[method, route, status] = series
     return series
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Of this process's answers under /api since it started. `buckets` are by duration, one more than BUCKETS."""
+
+    answered: int
+    errors: int
+    buckets: tuple[int, ...]
+
+
+def totals(but: Container[str]) -> Totals:
+    """All routes but those named; `errors` are 5xx."""
+    answered = errors = 0
+    for sample in _samples(_requests, "http_requests_total", but):
+        answered += int(sample.value)
+        errors += int(sample.value) if sample.labels["status"].startswith("5") else 0
+    reached = dict.fromkeys((*map(float, BUCKETS), float("inf")), 0)
+    for sample in _samples(_durations, "http_request_duration_seconds_bucket", but):
+        reached[float(sample.labels["le"])] += int(sample.value)
+    steps = list(reached.values())  # of a histogram, each holds those before it
+    return Totals(answered, errors, tuple(b - a for a, b in pairwise([0, *steps])))
+
+
+def _samples(metric: Counter | Histogram, name: str, but: Container[str]) -> Iterator[Sample]:
+    for family in metric.collect():
+        for sample in family.samples:
+            route = sample.labels.get("route", "")
+            if sample.name == name and route.startswith("/api") and route not in but:
+                yield sample
 
 
 class Sampler:

@@ -22,11 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tandem.core import metrics, sentry
 from tandem.core.errors import ContentTooLarge, CorsRefused, Problem, Unavailable
+from tandem.core.leaving import Leaving
 from tandem.core.log import access_log, current_scope
 from tandem.core.problems import problem_of, respond
 from tandem.core.proxies import TrustedProxies
 from tandem.core.requests import refuse_unreadable_address
 from tandem.core.settings import Settings
+from tandem.core.status.page import POLICY as STATUS_POLICY
 
 ExceptionHandler = Callable[[Request, Any], Response | Awaitable[Response]]
 
@@ -62,18 +64,20 @@ class Edge:
         self,
         app: ASGIApp,
         settings: Settings,
+        leaving: Leaving,
         *,
         handlers: Mapping[type[Exception], ExceptionHandler],
         body_limits: Mapping[str, int],
     ) -> None:
-        self.app = app
+        self.app, self.leaving = app, leaving
         self.handlers = handlers
         self.body_limit = settings.max_body_bytes
         self.body_limits = body_limits
         self.log_access = access_log(settings)
         self.proxies = TrustedProxies(settings.forwarded_allow_ips)
         self.headers = _security_headers("default-src 'none'; frame-ancestors 'none'", settings)
-        self.docs_headers = _security_headers(_DOCS_CSP, settings)
+        docs = _security_headers(_DOCS_CSP, settings)
+        self.page_headers = dict.fromkeys(_DOCS, docs) | {"/status": _security_headers(STATUS_POLICY, settings)}
         self.cors = _Cors(
             self.answer,
             allow_origins=settings.origins,
@@ -212,10 +216,12 @@ class Exchange:
         headers = list(theirs)
         if path.startswith("/api") and not any(name == b"cache-control" for name, _ in headers):
             headers.append((b"cache-control", b"no-store"))
+        if self.edge.leaving.asked:
+            headers.append((b"connection", b"close"))  # a proxy then sends its next request to another instance
         headers.append((b"x-request-id", scope["tandem.request_id"].encode()))
         if not any(name == b"vary" for name, _ in headers):
             headers.append((b"vary", b"Origin"))
-        ours = self.edge.docs_headers if path in _DOCS else self.edge.headers
+        ours = self.edge.page_headers.get(path, self.edge.headers)
         if any(name == b"content-security-policy" for name, _ in headers):  # a page that says which style is its own
             ours = [one for one in ours if one[0] != b"content-security-policy"]
         headers += ours

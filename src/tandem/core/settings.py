@@ -160,6 +160,11 @@ class Settings(BaseSettings):
         validation_alias="HEALTH_TOKEN",
         description="bearer token for /health/detailed and /metrics in production; unset: they answer 404 there",
     )
+    status_page: bool = Field(
+        True,
+        validation_alias="STATUS_PAGE",
+        description="serve GET /status to everybody, and record the uptime and latency it shows",
+    )
     sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN", description="error reports go to Sentry")
     worker_concurrency: int = Field(
         4,
@@ -182,6 +187,20 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, validation_alias="PORT", description="port of `tandem serve`")
     web_concurrency: int = Field(
         1, ge=1, le=64, validation_alias="WEB_CONCURRENCY", description="worker processes of `tandem serve`"
+    )
+    keep_alive_timeout: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        validation_alias="KEEP_ALIVE_TIMEOUT",
+        description="close a connection idle this long; longer than the proxy in front keeps it (nginx: 60)",
+    )
+    shutdown_delay: float = Field(
+        0,
+        ge=0,
+        le=120,
+        validation_alias="SHUTDOWN_DELAY",
+        description="after SIGTERM, serve on this long with /health at 503, for a load balancer to notice",
     )
     shutdown_timeout: int = Field(
         25,

@@ -3,6 +3,7 @@
 from sqlalchemy import MetaData
 
 import tandem.core.jobs.tables
+import tandem.core.status.tables
 import tandem.market_ai.analysis.models
 import tandem.market_ai.audit.models
 import tandem.market_ai.brands.models

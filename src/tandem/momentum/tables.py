@@ -3,6 +3,7 @@
 from sqlalchemy import MetaData
 
 import tandem.core.jobs.tables
+import tandem.core.status.tables
 import tandem.momentum.changes.models
 import tandem.momentum.labels.models
 import tandem.momentum.preferences.models

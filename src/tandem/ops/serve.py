@@ -26,7 +26,7 @@ def serve(
     with_worker: bool = False,
     on_progress: Progress,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then let requests in flight finish for SHUTDOWN_TIMEOUT seconds.
+    """Serve until SIGINT or SIGTERM, then for SHUTDOWN_DELAY more, and let what is in flight finish.
 
     Raises SettingsError, PortError and the errors of the embedded Postgres before anything listens.
     """
@@ -59,7 +59,9 @@ def ready_database(service: Service, settings: Settings, on_progress: Progress) 
 def _run_uvicorn(app: str, settings: Settings, *, host: str, port: int, workers: int, reload: bool) -> None:
     import uvicorn
 
-    uvicorn.run(
+    from tandem.ops import graceful
+
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -70,8 +72,10 @@ def _run_uvicorn(app: str, settings: Settings, *, host: str, port: int, workers:
         access_log=False,  # the frame's own line has the request id
         server_header=False,
         forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
+    graceful.run(config)
 
 
 @contextmanager

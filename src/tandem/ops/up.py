@@ -26,7 +26,7 @@ from tandem.ops.target import Progress
 
 HOST = "127.0.0.1"
 READY_DEADLINE = 60.0  # seconds from a server's start to its first healthy answer
-AFTER_DRAIN = 5.0  # seconds on top of SHUTDOWN_TIMEOUT before a child is killed
+AFTER_DRAIN = 5.0  # seconds on top of SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT before a child is killed
 
 
 class UpError(OperatorError):
@@ -83,7 +83,7 @@ def running(wanted: Sequence[Service], on_progress: Progress) -> Iterator[tuple[
             on_progress(f"migrating {service.title}")
             _migrate(service, ours, environment.get("DATABASE_URL"), on_progress)
             port = chosen_port(service)
-            supervisor.start(service, port, environment, ours.shutdown_timeout)
+            supervisor.start(service, port, environment, ours.shutdown_delay + ours.shutdown_timeout)
             services.append(Running(service, f"http://{HOST}:{port}", ours.environment))
         for one in services:
             on_progress(f"waiting for {one.service.title}")
@@ -103,7 +103,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.stopping)
 
-    def start(self, service: Service, port: int, environment: dict[str, str], drain: int) -> None:
+    def start(self, service: Service, port: int, environment: dict[str, str], drain: float) -> None:
         """The server and the worker of one service."""
         self._patience = max(self._patience, drain + AFTER_DRAIN)
         serve = ["serve", service.name, "--host", HOST, "--port", str(port), "--workers", "1"]

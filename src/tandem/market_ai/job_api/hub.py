@@ -21,9 +21,9 @@ from tandem.core.db import Database
 from tandem.core.errors import TooManyRequests
 from tandem.core.jobs.operate import ENDED
 from tandem.core.jobs.store import EVENTS_CHANNEL
+from tandem.core.leaving import on_leaving
 from tandem.core.postgres_url import DatabaseUrl, parse_database_url
 from tandem.core.settings import Settings
-from tandem.market_ai.job_api.leaving import on_leaving
 from tandem.market_ai.job_api.listening import Listening
 from tandem.market_ai.job_api.queries import read_events
 
