@@ -6,9 +6,8 @@ import pytest
 
 from tandem.market_ai.suppressions.schemas import SuppressionOut, SuppressionPage
 from tandem.market_ai.suppressions.service import suppress as suppress_address
-from tests.market_ai.lead_making import GRANTED, make_lead, suppress
+from tests.market_ai.lead_making import GRANTED, counts, imported, make_lead, report, suppress
 from tests.market_ai.making import audited, connected, post, problem
-from tests.market_ai.test_lead_imports import counts, imported, report
 from tests.market_ai.working import a_worker
 
 SUPPRESSIONS = "/api/suppressions"
