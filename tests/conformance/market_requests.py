@@ -151,6 +151,7 @@ def _leads(mine: MarketOwned) -> dict[str, list[Sent]]:
         "GET /api/segments/{segment_id}/leads": listed,
         "GET /api/suppressions": [Sent({"q": "ordinary"}), Sent({"email": "ordinary@example.org"})],
         "POST /api/suppressions": [Sent(body=suppression)],
+        "PATCH /api/suppressions/{suppression_id}": [Sent(body={"note": "Asked again by letter."})],
     }
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.conformance import import_worker
 from tests.market_ai import conftest as market_ai
+from tests.market_ai.lead_making import finished, upload
 from tests.market_ai.making import connected
-from tests.market_ai.test_lead_imports import finished, upload
 
 member, market_settings = market_ai.member, market_ai.market_settings  # fixtures
 market_app, market = market_ai.market_app, market_ai.market
@@ -60,7 +60,7 @@ async def test_a_killed_import_counts_every_row_once(market: Any, member: Any, m
         done = 0
         for batches in KILLS:
             worker = start(batches)
-            await asyncio.to_thread(worker.join, 60)
+            await asyncio.to_thread(worker.join, 120)
             assert worker.exitcode == -signal.SIGKILL
             done += 50 * (batches - 1)
             assert await connection.fetchval("SELECT rows FROM imports") == done < ROWS

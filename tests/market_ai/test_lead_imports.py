@@ -1,8 +1,6 @@
 """Imports of leads: every row is taken or told of, once, whatever the file looks like and whatever dies meanwhile."""
 
 import asyncio
-import csv
-import io
 import json
 from typing import Any
 from uuid import uuid4
@@ -10,67 +8,16 @@ from uuid import uuid4
 import pytest
 
 from tandem.market_ai.imports import jobs as import_jobs
-from tandem.market_ai.imports.schemas import ImportOut, ImportPage
+from tandem.market_ai.imports.schemas import ImportPage
 from tests.market_ai.conftest import Member
-from tests.market_ai.lead_making import GRANTED, make_lead
+from tests.market_ai.lead_making import GRANTED, IMPORTS, counts, finished, imported, make_lead, report, upload
 from tests.market_ai.making import audited, connected, post, problem
 from tests.market_ai.working import a_worker
-
-IMPORTS = "/api/leads/imports"
-
-
-async def upload(
-    market: Any,
-    who: Member,
-    data: bytes | str,
-    *,
-    path: str = IMPORTS,
-    name: str = "leads.csv",
-    key: str = "",
-    **fields: Any,
-) -> Any:
-    file = (name, data.encode() if isinstance(data, str) else data, "text/csv")
-    headers = who.headers | ({"Idempotency-Key": key} if key else {})
-    return await market.post(path, data=fields, files={"file": file}, headers=headers)
-
-
-async def finished(market: Any, who: Member, import_id: str, *, path: str = IMPORTS) -> dict[str, Any]:
-    async with asyncio.timeout(60):
-        while True:
-            answer = await market.get(f"{path}/{import_id}", headers=who.headers)
-            assert answer.status_code == 200, answer.text
-            ImportOut.model_validate_json(answer.content, strict=True, extra="forbid")
-            found: dict[str, Any] = answer.json()
-            if found["status"] not in {"queued", "running"}:
-                return found
-            await asyncio.sleep(0.05)
-
-
-async def imported(
-    market: Any, who: Member, data: bytes | str, *, path: str = IMPORTS, **fields: Any
-) -> dict[str, Any]:
-    started = await upload(market, who, data, path=path, **fields)
-    assert started.status_code == 202, started.text
-    ended = await finished(market, who, started.json()["id"], path=path)
-    assert ended["status"] == "succeeded", ended
-    return ended
-
-
-async def report(market: Any, who: Member, one: dict[str, Any], *, path: str = IMPORTS) -> list[list[str]]:
-    answer = await market.get(f"{path}/{one['id']}/report", headers=who.headers)
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/csv")
-    return list(csv.reader(io.StringIO(answer.text, newline=""), strict=True))[1:]
 
 
 async def leads(market: Any, who: Member) -> dict[str, dict[str, Any]]:
     page = await market.get("/api/leads", params={"limit": 200, "sort": "email"}, headers=who.headers)
     return {lead["email"]: lead for lead in page.json()["items"]}
-
-
-def counts(one: dict[str, Any]) -> tuple[int, ...]:
-    assert one["rows"] == one["created"] + one["updated"] + one["unchanged"] + one["errors"]
-    return one["created"], one["updated"], one["unchanged"], one["errors"]
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import pytest
 
 from tandem.market_ai.suppressions.schemas import SuppressionOut, SuppressionPage
 from tandem.market_ai.suppressions.service import suppress as suppress_address
-from tests.market_ai.lead_making import GRANTED, make_lead, suppress
+from tests.market_ai.lead_making import GRANTED, counts, imported, make_lead, report, suppress
 from tests.market_ai.making import audited, connected, post, problem
-from tests.market_ai.test_lead_imports import counts, imported, report
 from tests.market_ai.working import a_worker
 
 SUPPRESSIONS = "/api/suppressions"
@@ -34,10 +33,16 @@ async def test_an_address_is_suppressed_once_and_the_first_reason_stays(market, 
     assert (read["suppressed"], read["consent"]) == (True, "granted")
     answers = await asyncio.gather(*(post(market, ada, SUPPRESSIONS, {"email": "b@example.com"}) for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [200, 200, 201]
+    patched = await market.patch(url, json={"note": None}, headers=ada.headers)
+    assert patched.json() == made.json() | {"note": None}
+    for body in ({}, {"reason": "manual"}, {"note": ""}):
+        assert await problem(market.patch(url, json=body, headers=ada.headers)) == (422, "invalid_payload")
     assert (await market.delete(url, headers=ada.headers)).status_code == 204
     assert (await market.get(f"/api/leads/{lead['id']}", headers=ada.headers)).json()["suppressed"] is False
     assert await problem(market.delete(url, headers=ada.headers)) == (404, "not_found")
-    assert await audited(market, ada, made.json()["id"]) == ["suppression.created", "suppression.deleted"]
+    assert await audited(market, ada, made.json()["id"]) == [
+        "suppression.created", "suppression.updated", "suppression.deleted",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reason", ["unsubscribed", "complained"])
@@ -103,6 +108,11 @@ async def test_bad_values_roles_and_other_organizations(market, member):
     colleague, viewer = [await member(role=role, org=ada.org_id) for role in ("member", "viewer")]
     assert await problem(post(market, viewer, SUPPRESSIONS, {"email": "b@example.com"})) == (403, "insufficient_role")
     assert await problem(market.delete(url, headers=colleague.headers)) == (403, "insufficient_role")
-    for request in (market.get(url, headers=eve.headers), market.delete(url, headers=eve.headers)):
+    assert await problem(market.patch(url, json={"note": "x"}, headers=viewer.headers)) == (403, "insufficient_role")
+    for request in (
+        market.get(url, headers=eve.headers),
+        market.patch(url, json={"note": "x"}, headers=eve.headers),
+        market.delete(url, headers=eve.headers),
+    ):
         assert await problem(request) == (404, "not_found")
     assert (await listed(market, eve), await listed(market, viewer)) == ([], [("a@example.com", "manual")])

@@ -12,6 +12,7 @@ from tandem.market_ai.email_address import normalise_email
 from tandem.market_ai.suppressions.schemas import SuppressionFilter
 from tandem.market_ai.suppressions.sql import COLUMNS, DIGEST, JSON
 
+NOT_FOUND = "You have no suppression with this id"
 _SORT = "-created_at"
 
 
@@ -73,5 +74,5 @@ async def get_suppression(connection: Connection, org_id: str, suppression_id: U
     """As JSON; raises NotFound."""
     found = await connection.fetchval(ONE, org_id, suppression_id)
     if found is None:
-        raise NotFound("You have no suppression with this id")
+        raise NotFound(NOT_FOUND)
     return found

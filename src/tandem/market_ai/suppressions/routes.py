@@ -14,12 +14,14 @@ from tandem.market_ai.suppressions.schemas import (
     SuppressionFilter,
     SuppressionOut,
     SuppressionPage,
+    SuppressionPatch,
 )
 from tandem.market_ai.tenancy import InsufficientRole, OrgReader, OrgWriter
 
 router = APIRouter(prefix="/api/suppressions", tags=["suppressions"])
 Read = Annotated[OrgReader, reading("suppressions:read")]
 Create = Annotated[OrgWriter, creating("suppressions:write")]
+Write = Annotated[OrgWriter, writing("suppressions:write")]
 Manage = Annotated[OrgWriter, writing("suppressions:write", role="manager")]
 _THERE: dict[int | str, Any] = {200: {"model": SuppressionOut, "description": "It was suppressed before"}}
 
@@ -40,6 +42,12 @@ async def create_suppression(writer: Create, data: SuppressionCreate) -> Respons
 @router.get("/{suppression_id}", response_model=SuppressionOut)
 async def get_suppression(reader: Read, suppression_id: UUID) -> Response:
     return json_response(await queries.get_suppression(reader.connection, reader.org_id, suppression_id))
+
+
+@router.patch("/{suppression_id}", response_model=SuppressionOut, responses=responses(InsufficientRole))
+async def patch_suppression(writer: Write, suppression_id: UUID, data: SuppressionPatch) -> Response:
+    """Another note; null clears it."""
+    return json_response(await service.patch_suppression(writer, suppression_id, data))
 
 
 @router.delete("/{suppression_id}", status_code=204, responses=responses(InsufficientRole))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tandem.core.paging import KeysetQuery
 from tandem.market_ai.email_address import Email
-from tandem.market_ai.fields import Line, Payload, Text
+from tandem.market_ai.fields import Line, Patch, Payload, Text
 
 Reason = Literal["unsubscribed", "bounced", "complained", "manual"]
 Note = Annotated[Text, Field(min_length=1, max_length=1000)]
@@ -26,6 +26,14 @@ class SuppressionCreate(Payload):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email": "grace@example.com", "reason": "manual", "note": "Asked by phone."}]}
     )
+
+
+class SuppressionPatch(Patch):
+    """The address and the reason stay as they were told."""
+
+    note: Note | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "Asked again by letter."}]})
 
 
 class SuppressionOut(BaseModel):

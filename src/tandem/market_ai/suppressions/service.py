@@ -12,8 +12,8 @@ from tandem.core.errors import NotFound
 from tandem.core.ids import uuid7
 from tandem.market_ai.audit.service import record
 from tandem.market_ai.email_address import normalise_email
-from tandem.market_ai.suppressions.queries import of_address, owned
-from tandem.market_ai.suppressions.schemas import NewSuppression, Reason, SuppressionCreate
+from tandem.market_ai.suppressions.queries import NOT_FOUND, of_address, owned
+from tandem.market_ai.suppressions.schemas import NewSuppression, Reason, SuppressionCreate, SuppressionPatch
 from tandem.market_ai.suppressions.sql import JSON
 from tandem.market_ai.tenancy import OrgWriter
 
@@ -52,6 +52,7 @@ SELECT $1, suppression_digest(k.key, $2), $3, coalesce(was.reason, 'manual'), co
   FROM suppression_keys k LEFT JOIN was ON true WHERE k.org_id = $1
     ON CONFLICT (org_id, email_key) DO NOTHING"""
 _FIND = f"SELECT {JSON} FROM suppressions s {owned(of_address('$2::text'))} ORDER BY s.email_key DESC LIMIT 1"
+_NOTE = f"UPDATE suppressions s SET note = $3 {owned('s.id = $2')} RETURNING {JSON}"
 _DELETE = f"DELETE FROM suppressions s {owned('s.id = $2')} RETURNING s.reason"
 
 
@@ -106,11 +107,20 @@ async def create_suppression(writer: OrgWriter, data: SuppressionCreate) -> tupl
     return found, made
 
 
+async def patch_suppression(writer: OrgWriter, suppression_id: UUID, data: SuppressionPatch) -> str:
+    """As JSON; raises NotFound."""
+    found: str | None = await writer.connection.fetchval(_NOTE, writer.org_id, suppression_id, data.note)
+    if found is None:
+        raise NotFound(NOT_FOUND)
+    await record(writer, "suppression.updated", "suppression", suppression_id, fields=["note"])
+    return found
+
+
 async def delete_suppression(writer: OrgWriter, suppression_id: UUID) -> None:
     """The address can be written to again where the person consents; raises NotFound."""
     reason = await writer.connection.fetchval(_DELETE, writer.org_id, suppression_id)
     if reason is None:
-        raise NotFound("You have no suppression with this id")
+        raise NotFound(NOT_FOUND)
     await record(writer, "suppression.deleted", "suppression", suppression_id, reason=reason)
 
 
