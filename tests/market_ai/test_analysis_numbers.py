@@ -77,6 +77,12 @@ def test_all_is_a_hundred_percent() -> None:
     assert uncomputed(["300 %"], Computed.of({"rate": 1, "clicks": 3})) == ["300 %"]
 
 
+def test_numbers_beyond_all_bounds_are_read_too() -> None:
+    enormous = Computed.of({"statistic": 1.0142320547350045e304, "p": 1e-304, "clicks": 10**30})
+    assert uncomputed(["12.3456789012 and 1.2e304"], enormous) == ["12.3456789012", "1.2e304"]
+    assert uncomputed([f"{10**30:,} clicks"], enormous) == []
+
+
 def test_words_are_read_in_english_only() -> None:
     """`ten` is a preposition in Dutch."""
     assert uncomputed(["ten opzichte van"], COMPUTED, english=False) == []
@@ -114,15 +120,13 @@ def test_rounded_numbers_are_found_again(number: float) -> None:
         assert uncomputed([f"by {percent(abs(facts['relative']))}", figures(number)], Computed.of(facts)) == []
 
 
-def test_numbers_are_written_to_three_digits_and_money_to_cents_where_nothing_is_lost() -> None:
+def test_numbers_are_written_to_three_digits_and_money_to_cents_unless_it_is_less_than_one() -> None:
     assert [figures(one) for one in (0, 0.000123456, 2.5, 33.333, 1234.5, -0.5)] == [
         "0", "0.000123", "2.50", "33.3", "1,234", "-0.500",
     ]  # fmt: skip
-    assert [money(one) for one in ("2500.000000", "0.125000", "1234567.890000")] == [
-        "2,500.00",
-        "0.125000",
-        "1,234,567.89",
-    ]
+    assert [money(one) for one in ("2500.000000", "0.125000", "1234567.891234", "0.500000")] == [
+        "2,500.00", "0.125000", "1,234,567.89", "0.50",
+    ]  # fmt: skip
     assert said("ctr", 0.0256) == "2.56 %"
     assert said("cost", "12.500000", "CHF") == "CHF 12.50"
 
