@@ -76,9 +76,13 @@ async def test_a_chart_is_an_image_with_a_title_a_description_and_a_line_for_eac
     texts = [one.text or "" for one in svg.iter(f"{SVG}text")]
     assert day(0) in texts
     assert [text for text in texts if text.startswith(("B", "<scr"))] == ['<script>alert("1")</script>…', "B"]
-    paths = [one.get("d") or "" for one in svg.iter(f"{SVG}path") if "line" in (one.get("class") or "")]
-    lines = [path for path in paths if path.count("M") == 2 or "L" in path]
-    assert len(lines) >= 2
+    lines = {
+        (group.get("class") or "").split()[1]
+        for group in svg.iter(f"{SVG}g")
+        for path in group.findall(f"{SVG}path")
+        if "series" in (group.get("class") or "") and "line" in (path.get("class") or "")
+    }
+    assert lines == {"serie-0", "serie-1"}
     ids = [one.get("id") for one in svg.iter() if one.get("id")]
     assert sorted(ids) == sorted(set(ids))
     assert {one.tag for one in svg.iter()} <= {
