@@ -27,7 +27,7 @@ _NUMBER = re.compile(
     r"""(?P<sign>(?<![\w.,)%])[-+\u2212\u2013])?
         (?P<digits>\d{1,3}(?P<mark>[.,'\u2019 ])\d{3}(?:(?P=mark)\d{3})*(?:[.,]\d+)?(?!\d|e[-+]?\d)
           | \d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?(?!\d)
-          | \d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?)
+          | (?:\d+(?:[.,]\d+)?|\.\d+)(?:[eE][-+]?\d+)?)
         (?:\s?(?P<percent>%|per\s?cent|percentage\spoints?|prozent\w*|procent\w*|pour\scent|por\sciento|per\scento|pp\b)
           |[\s-]?(?P<scale>(?:k|thousand|tsd|tausend|mille|mil|m|mn|mio|millions?|millionen|millones|bn|mrd|billions?
                             |milliard\w*)\b))?""",
@@ -137,18 +137,7 @@ def _is_computed(match: re.Match[str], computed: Computed) -> bool:
     sign = {"+": 1, None: 0}.get(match["sign"], -1)
     percent, exponent = match["percent"] is not None, _exponent(match["scale"])
     readings = _readings(match["digits"], match["mark"])
-    if any(_matches(value, written, sign, percent, exponent) for written in readings for value in computed.values):
-        return True
-    parts = match["digits"].split(" ")  # two numbers side by side, and not one with a space in it
-    last = len(parts) - 1
-    return last > 0 and all(
-        any(
-            _matches(value, Decimal(part), sign if not at else 0, percent and at == last, exponent if at == last else 0)
-            for value in computed.values
-        )
-        for at, part in enumerate(parts)
-        if re.fullmatch(r"\d+", part)
-    )
+    return any(_matches(value, written, sign, percent, exponent) for written in readings for value in computed.values)
 
 
 def _readings(digits: str, mark: str | None) -> Iterator[Decimal]:
