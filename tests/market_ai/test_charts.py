@@ -7,10 +7,12 @@ import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
 from tandem.market_ai.charts.drawing import DARK, DASHES, LIGHT, PAPER
 from tandem.market_ai.metrics.schemas import MAX_LINES
@@ -76,9 +78,13 @@ async def test_a_chart_is_an_image_with_a_title_a_description_and_a_line_for_eac
     texts = [one.text or "" for one in svg.iter(f"{SVG}text")]
     assert day(0) in texts
     assert [text for text in texts if text.startswith(("B", "<scr"))] == ['<script>alert("1")</script>…', "B"]
-    paths = [one.get("d") or "" for one in svg.iter(f"{SVG}path") if "line" in (one.get("class") or "")]
-    lines = [path for path in paths if path.count("M") == 2 or "L" in path]
-    assert len(lines) >= 2
+    lines = {
+        (group.get("class") or "").split()[1]
+        for group in svg.iter(f"{SVG}g")
+        for path in group.findall(f"{SVG}path")
+        if "series" in (group.get("class") or "") and "line" in (path.get("class") or "")
+    }
+    assert lines == {"serie-0", "serie-1"}
     ids = [one.get("id") for one in svg.iter() if one.get("id")]
     assert sorted(ids) == sorted(set(ids))
     assert {one.tag for one in svg.iter()} <= {
@@ -106,6 +112,38 @@ async def test_its_table_has_the_same_numbers(
     assert [[point["value"] for point in line["points"]] for line in series["lines"]] == [
         [None if at == 3 else at * 7 + len(name) for at in range(5)] for name in (NASTY, "B")
     ]
+
+
+async def test_its_link_stays_one_whatever_is_asked_for(
+    market: httpx2.AsyncClient, market_app: FastAPI, ada: Member, campaign: dict[str, str]
+) -> None:
+    plain = await market.get(url(campaign, "chart.svg"), headers=ada.headers)
+    assert plain.headers["Link"] == '<chart.html>; rel="alternate"; type="text/html"'
+    path, query = (
+        url(campaign, "chart.svg"),
+        b'variant=a>b"&variant=%C3%9C&variant=\xc3\xa9',
+    )  # some of it as no client sends it
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(name.lower().encode(), value.encode()) for name, value in ada.headers.items()]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": headers, "root_path": ""}
+    server = {
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "state": {},
+    }
+    await market_app(scope | server | {"server": ("testserver", 80), "raw_path": path.encode()}, receive, send)
+    assert sent[0]["status"] == 200
+    link = dict(sent[0]["headers"])[b"link"]
+    assert link.startswith(b"<chart.html?variant=a%3Eb%22&variant=%C3%9C&variant=%C3%A9>; rel=")
 
 
 async def test_money_is_drawn_in_the_campaigns_currency_and_no_data_say_so(

@@ -5,6 +5,7 @@ Each number is a fact's, rounded to three digits where it has more: `numbers` wo
 
 import math
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 _NAMES: Final = {
@@ -18,6 +19,7 @@ _NAMES: Final = {
 }
 _PERCENT: Final = frozenset({"ctr", "cvr"})
 _MONEY: Final = frozenset({"cost", "revenue", "cpc", "cpm", "cpa"})
+_CENT, _TINY = Decimal("0.01"), Decimal("0.000001")
 
 
 def findings(metrics: Mapping[str, Any]) -> list[str]:
@@ -31,25 +33,31 @@ def said(metric: str, value: float | str, currency: str | None = None) -> str:
     if metric in _MONEY:
         return f"{currency} {money(str(value))}" if currency else money(str(value))
     number = float(value)
-    return f"{number:,.0f}" if number.is_integer() else figures(number)
+    return f"{_exactly(number):,.0f}" if number.is_integer() else figures(number)
 
 
 def percent(share: float) -> str:
-    return f"{figures(share * 100)} %"
+    return f"{figures(_exactly(share) * 100)} %"
 
 
-def figures(number: float) -> str:
+def figures(number: float | Decimal) -> str:
     """To three digits, or all of those before the point; what is next to nothing with all that it has."""
-    if abs(number) < 1e-6:
-        return f"{number:.10g}"
-    decimals = max(0, 2 - math.floor(math.log10(abs(number))))
-    return f"{number:,.{decimals}f}"
+    exact = _exactly(number)
+    if abs(exact) < _TINY:
+        return f"{float(exact):.10g}"
+    decimals = max(0, 2 - math.floor(math.log10(abs(exact))))
+    return f"{exact:,.{decimals}f}"
 
 
 def money(amount: str) -> str:
-    """To cents where that loses nothing, else with all its places."""
-    whole, _, places = amount.partition(".")
-    return f"{int(whole):,}.{places[:2]}" if places[2:].strip("0") == "" else f"{int(whole):,}.{places}"
+    """To cents, but what is less than one with all its places."""
+    value = Decimal(amount)
+    return f"{value:,.2f}" if abs(value) >= 1 or value == value.quantize(_CENT) else f"{value:f}"
+
+
+def _exactly(number: float | Decimal) -> Decimal:
+    """As JSON has it, not as the double that is nearest."""
+    return number if isinstance(number, Decimal) else Decimal(repr(number))
 
 
 def _results(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -7,8 +7,8 @@ from functools import singledispatch
 from tandem.market_ai.analysis.document import Block, Bullets, Heading, Paragraph, Table
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>#|~!&]")
-_LEADING = re.compile(r"^(\d*)([-+=.)])")
-"""What begins a list or underlines a heading."""
+_LEADING = re.compile(r"^(\d*)([-+.)])(?=[\s-]|$)")
+"""What begins a list or is a rule."""
 
 
 def markdown(blocks: Sequence[Block]) -> str:

@@ -25,15 +25,15 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 _NUMBER = re.compile(
     r"""(?P<sign>(?<![\w.,)%])[-+\u2212\u2013])?
-        (?P<digits>\d{1,3}(?P<mark>[.,'\u2019 ])\d{3}(?:(?P=mark)\d{3})*(?:[.,]\d+)?(?!\d)
+        (?P<digits>\d{1,3}(?P<mark>[.,'\u2019 ])\d{3}(?:(?P=mark)\d{3})*(?:[.,]\d+)?(?!\d|e[-+]?\d)
           | \d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?(?!\d)
-          | \d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?)
+          | (?:\d+(?:[.,]\d+)?|\.\d+)(?:[eE][-+]?\d+)?)
         (?:\s?(?P<percent>%|per\s?cent|percentage\spoints?|prozent\w*|procent\w*|pour\scent|por\sciento|per\scento|pp\b)
           |[\s-]?(?P<scale>(?:k|thousand|tsd|tausend|mille|mil|m|mn|mio|millions?|millionen|millones|bn|mrd|billions?
                             |milliard\w*)\b))?""",
     re.VERBOSE | re.IGNORECASE,
 )
-_FINEST = 10  # decimals; facts have no more
+_FINEST, _LARGEST = 10, 16  # decimals and digits before them that are rounded; together no more than a Decimal has
 _SCALES: Final = {"k": 3, "th": 3, "ts": 3, "ta": 3, "m": 6, "mn": 6, "mio": 6, "b": 9, "mrd": 9, "milliard": 9}
 _WORDS: Final = {
     word: Decimal(value)
@@ -137,18 +137,7 @@ def _is_computed(match: re.Match[str], computed: Computed) -> bool:
     sign = {"+": 1, None: 0}.get(match["sign"], -1)
     percent, exponent = match["percent"] is not None, _exponent(match["scale"])
     readings = _readings(match["digits"], match["mark"])
-    if any(_matches(value, written, sign, percent, exponent) for written in readings for value in computed.values):
-        return True
-    parts = match["digits"].split(" ")  # two numbers side by side, and not one with a space in it
-    last = len(parts) - 1
-    return last > 0 and all(
-        any(
-            _matches(value, Decimal(part), sign if not at else 0, percent and at == last, exponent if at == last else 0)
-            for value in computed.values
-        )
-        for at, part in enumerate(parts)
-        if re.fullmatch(r"\d+", part)
-    )
+    return any(_matches(value, written, sign, percent, exponent) for written in readings for value in computed.values)
 
 
 def _readings(digits: str, mark: str | None) -> Iterator[Decimal]:
@@ -188,7 +177,7 @@ def _matches(value: Value, written: Decimal, sign: int, percent: bool, exponent:
     if number == written:
         return True
     decimals = -min(int(written.as_tuple().exponent), 0)
-    if not written or len(written.as_tuple().digits) < 2 or decimals > _FINEST:
+    if not written or len(written.as_tuple().digits) < 2 or decimals > _FINEST or number.adjusted() > _LARGEST:
         return False
     places = Decimal(1).scaleb(-decimals)
     return written in {number.quantize(places, rounding) for rounding in (ROUND_HALF_UP, ROUND_HALF_EVEN)}

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -31,8 +32,8 @@ async def draw_chart(
     """The series as a picture with a title and a description. Its table is at `chart.html`, which `Link` names."""
     found = await series(reader.connection, reader.org_id, campaign_id, query)
     drawn = await asyncio.to_thread(draw, found, query.theme)
-    asked = f"?{request.url.query}" if request.url.query else ""
-    link = {"Link": f'<chart.html{asked}>; rel="alternate"; type="text/html"'}
+    asked = quote(request.scope["query_string"], safe="=&%+")  # what it has of other characters would end the link
+    link = {"Link": f'<chart.html{"?" if asked else ""}{asked}>; rel="alternate"; type="text/html"'}
     return styled_response(drawn, SVG, [STYLE[query.theme]], headers=link)
 
 

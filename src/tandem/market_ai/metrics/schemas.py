@@ -171,7 +171,7 @@ class SeriesQuery(Slice):
     metric: Metric = "clicks"
     interval: Interval = Field("day", description="Weeks begin on Monday.")
     by: Literal["channel", "variant"] | None = Field(
-        None, description=f"A line for each, of the {MAX_LINES} with the most impressions."
+        None, description=f"A line for each, of the {MAX_LINES} with the most impressions; none for no variant."
     )
 
 
