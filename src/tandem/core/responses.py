@@ -1,10 +1,11 @@
 """Responses made of JSON that Postgres wrote."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from starlette.responses import Response
 
-from tandem.core.conditional import etag
+from tandem.core.conditional import etag, not_modified
 
 
 def json_response(
@@ -15,3 +16,10 @@ def json_response(
     if version is not None:
         response.headers["ETag"] = etag(version)
     return response
+
+
+def entity_response(row: Mapping[str, Any], if_none_match: str | None) -> Response:
+    """A row's `json` under the ETag of its `version`; 304 when the caller holds that version already."""
+    if not_modified(if_none_match, row["version"]):
+        return Response(status_code=304, headers={"ETag": etag(row["version"])})
+    return json_response(row["json"], version=row["version"])
