@@ -13,7 +13,7 @@ from tandem.market_ai.analysis.service import compute
 from tandem.market_ai.asking import ask
 
 
-@handles(AnalyzeCampaign, retries=4, timeout=timedelta(minutes=15), profile="paid")
+@handles(AnalyzeCampaign, retries=4, timeout=timedelta(minutes=15), profile="paid", event="analysis")
 async def analyze_campaign(job: JobContext, order: AnalyzeCampaign) -> dict[str, Any]:
     facts = await job.step("compute", lambda: _computed(job, order))
     await job.progress(0.3, kind="computed", **facts["content"]["by_status"])
