@@ -269,6 +269,112 @@ def _lint_migrations(service: "Service", *, every: bool) -> None:
     raise typer.Exit(PENDING if findings else 0)
 
 
+class ServiceFirst(TyperGroup):
+    """`tandem backup momentum` is `tandem backup create momentum`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, ["create", *args] if args[0] in set(ServiceName) else args)
+
+
+backup = typer.Typer(
+    name="backup",
+    cls=ServiceFirst,
+    no_args_is_help=True,
+    help="Back up a service's database, list backups, and prove one: `tandem backup momentum`.",
+)
+app.add_typer(backup)
+_WHERE: Any = {"metavar": "WHERE", "help": "A folder or s3://bucket/prefix.", "show_default": "BACKUP_DESTINATION"}
+To = Annotated[str | None, typer.Option("--to", **_WHERE)]
+From = Annotated[str | None, typer.Option("--from", **_WHERE)]
+BackupId = Annotated[
+    str | None, typer.Argument(metavar="[BACKUP]", help="Its id; the latest when left out.", show_default=False)
+]
+
+
+@backup.command("create")
+def backup_create(
+    service: Name,
+    to: To = None,
+    keep_all: Annotated[bool, typer.Option("--keep-all", help="Delete no older backup.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Back up a service's database, then delete the backups that are not kept any longer."""
+    from tandem.ops.backup import commands
+
+    console = _console()
+    made = commands.make(_service(service), to, keep_all=keep_all, console=console, steps=_progress(console))
+    if as_json:
+        _echo_json(made.as_json())
+    else:
+        console.print(f"backed up {commands.in_words(made.manifest)}", highlight=False)
+        for gone in made.pruned:
+            console.print(f"[dim]· deleted {gone}[/]", highlight=False)
+
+
+@backup.command("list")
+def backup_list(
+    service: Annotated[
+        ServiceName | None, typer.Argument(metavar="[SERVICE]", help="all when left out", show_default=False)
+    ] = None,
+    at: From = None,
+    as_json: AsJson = False,
+) -> None:
+    """The backups that are there, the latest first."""
+    from tandem.ops.backup import commands
+
+    found = commands.listed(_service(service or ServiceName.MOMENTUM), at=at, only=service is not None)
+    if as_json:
+        _echo_json([one.model_dump(mode="json") for one in found])
+    else:
+        commands.print_list(_console(stderr=False), found)
+
+
+@backup.command("verify")
+def backup_verify(
+    service: Name, backup_id: BackupId = None, at: From = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Restore a backup into a scratch database, compare every table with the backup's own record, and drop it."""
+    from tandem.ops.backup import commands
+
+    console = _console()
+    proven = commands.prove(_service(service), backup_id, at=at, console=console, steps=_progress(console))
+    if as_json:
+        _echo_json({"backup": proven.id, "verified": True, "tables": len(proven.tables), "rows": proven.rows})
+    else:
+        console.print(f"[green]proven[/] {commands.in_words(proven)}", highlight=False)
+
+
+@app.command()
+def restore(
+    service: Name,
+    backup_id: BackupId = None,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="DATABASE", help="Its name on the service's server, or a URL.", show_default="a new one"),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="A database that is not empty is exchanged, and kept under another name.")
+    ] = False,
+    at: From = None,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a backup into a database, and compare it with the backup's own record."""
+    from tandem.ops.backup import commands
+
+    console = _console()
+    done = commands.bring_back(
+        _service(service), backup_id, into, at=at, replace=replace, console=console, steps=_progress(console)
+    )
+    if as_json:
+        _echo_json(done.as_json())
+        return
+    console.print(f"[green]restored[/] {commands.in_words(done.manifest)}", highlight=False)
+    console.print(f"into the database [bold]{done.restored.database}[/], at revision {done.manifest.revision}")
+    if done.restored.replaced:
+        console.print(f"what was there is now [bold]{done.restored.replaced}[/]: drop it when you are sure")
+
+
 @app.command()
 def settings(
     service: Annotated[
@@ -402,6 +508,12 @@ def _service(name: ServiceName) -> "Service":
     from tandem.ops.services import SERVICES
 
     return SERVICES[name.value]
+
+
+def _echo_json(value: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=2))
 
 
 def _console(*, stderr: bool = True) -> "Console":

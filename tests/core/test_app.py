@@ -230,8 +230,9 @@ async def test_a_database_that_comes_late_is_used_without_a_restart(postgres: Em
 
 
 HEAVY = {
-    "alembic", "genai_prices", "hypothesis", "jinja2", "openai", "pgqueuer", "pydantic_ai", "pygal", "rich", "schemathesis",
-    "sentry_sdk", "sqlalchemy.ext.asyncio", "sqlalchemy.orm", "tandem.momentum.tables", "typer",
+    "alembic", "genai_prices", "hypothesis", "jinja2", "obstore", "openai", "opentelemetry.sdk", "pgqueuer", "pydantic_ai",
+    "pygal", "rich", "schemathesis", "sentry_sdk", "sqlalchemy.ext.asyncio", "sqlalchemy.orm", "tandem.momentum.tables",
+    "typer",
 }  # fmt: skip
 
 

@@ -30,6 +30,8 @@ async def test_a_brand_is_read_back_as_it_was_answered(market, member):
     assert (made.status_code, read.json()) == (201, brand)
     BrandOut.model_validate_json(read.content, strict=True, extra="forbid")
     assert made.headers["etag"] == read.headers["etag"] == '"1"'
+    unchanged = await market.get(f"/api/brands/{brand['id']}", headers=ada.headers | {"If-None-Match": '"1"'})
+    assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", '"1"')
     assert brand["name"] == "Ada's Bakery"
     assert brand["voice"] == VOICE | {"banned_words": ["cheap", "Best ever"]}
 

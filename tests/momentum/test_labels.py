@@ -37,6 +37,14 @@ async def test_a_retried_create_finds_the_first_label(client, ada):
     assert first.json() == again.json()
 
 
+async def test_an_unchanged_label_is_a_304(client, ada):
+    label = await make_label(client, "same")
+    url, mine = f"/api/labels/{label['id']}", {"If-None-Match": f'"{label["version"]}"'}
+    assert (await client.get(url, headers=mine)).status_code == 304
+    await client.patch(url, json={"name": "other"})
+    assert (await client.get(url, headers=mine)).json()["name"] == "other"
+
+
 async def test_patch_touches_only_what_was_sent_and_null_clears_the_colour(client, ada):
     label = await make_label(client, "errand", color="#e8590c")
     url = f"/api/labels/{label['id']}"

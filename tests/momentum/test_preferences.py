@@ -16,6 +16,9 @@ async def test_patch_touches_only_what_was_sent(client, ada):
     assert (second["timezone"], second["week_start"]) == ("Europe/Berlin", "sunday")
     assert second["version"] > first["version"] > 0
     assert (await client.get("/api/settings")).json() == second
+    for version, status in ((first["version"], 200), (second["version"], 304)):
+        answer = await client.get("/api/settings", headers={"If-None-Match": f'"{version}"'})
+        assert answer.status_code == status
 
 
 async def test_each_user_has_their_own(client, ada, bob):

@@ -15,6 +15,11 @@ async def test_a_project_is_read_back_as_it_was_answered(client, ada):
     read = await client.get(f"/api/projects/{project['id']}")
     assert (made.status_code, read.json()) == (201, project)
     assert made.headers["etag"] == read.headers["etag"] == f'"{project["version"]}"'
+    unchanged = await client.get(f"/api/projects/{project['id']}", headers={"If-None-Match": read.headers["etag"]})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    await client.patch(f"/api/projects/{project['id']}", json={"description": "yours"})
+    changed = await client.get(f"/api/projects/{project['id']}", headers={"If-None-Match": read.headers["etag"]})
+    assert (changed.status_code, changed.json()["description"]) == (200, "yours")
     assert (project["name"], project["color"], project["archived"], project["parent_id"]) == (
         "Home",
         "#1971c2",

@@ -5,7 +5,7 @@ from alembic import op
 from tandem.core.status.migration import create_status, drop_status
 
 revision = "0011_status"
-down_revision = "0009_webhooks"
+down_revision = "0010_traces"
 branch_labels = None
 depends_on = None
 

@@ -5,7 +5,7 @@ from alembic import op
 from tandem.core.status.migration import create_status, drop_status
 
 revision = "0005_status"
-down_revision = "0003_jobs"
+down_revision = "0004_traces"
 branch_labels = None
 depends_on = None
 

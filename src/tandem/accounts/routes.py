@@ -58,6 +58,7 @@ async def sign_up(call: CallDep, body: SignUp, begin: Transaction) -> SignedUp:
     await PER_EMAIL.hit(call.request, body.email)
     call.require_trusted_target(body.callbackURL)
     token, user = await service.sign_up(call.database, begin, call.settings, body, client=call.client)
+    call.request.scope["tandem.user_id"] = user["id"]
     call.set_session(token, remember=body.rememberMe is not False)
     return SignedUp(token=token, user=UserView.model_validate(user))
 

@@ -17,7 +17,8 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
-from tandem.core import health, metrics, sentry
+from tandem.core import analytics, health, metrics, sentry, telemetry
+from tandem.core.analytics import Events
 from tandem.core.db import Database
 from tandem.core.development_database import development_database
 from tandem.core.dispatch import Dispatcher, Gate
@@ -48,11 +49,13 @@ def create_app(
     exception_handlers: Mapping[type[Exception], ExceptionHandler] | None = None,
     running: Sequence[Running] = (),
     gate: Gate | None = None,
+    events: Events | None = None,
 ) -> FastAPI:
     """The application of one service. Configures the logging of the process.
 
     `body_limits` gives paths their own number of bytes, and `gate` is asked before such a body is read;
-    `exception_handlers` answer exceptions whose errors do not have the shape of a Problem.
+    `exception_handlers` answer exceptions whose errors do not have the shape of a Problem; `events` are the product
+    events of routes, where those are sent.
     """
     configure_logging(settings)
     app = _Application(
@@ -68,7 +71,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.body_limits, app.gate = dict(body_limits or {}), gate
-    app.handlers = dict(exception_handlers or {})
+    app.handlers, app.events = dict(exception_handlers or {}), dict(events or {})
     app.state.settings, app.state.leaving = settings, app.leaving
     status = [status_router] if settings.status_page else []
     for router in (health.router, metrics.router, *status, *routers):
@@ -84,12 +87,20 @@ class _Application(FastAPI):
         self.body_limits: dict[str, int] = {}
         self.gate: Gate | None = None
         self.handlers: dict[type[Exception], ExceptionHandler] = {}
+        self.events: Events = {}
         super().__init__(**kwargs)
 
     def build_middleware_stack(self) -> ASGIApp:
         dispatcher = Dispatcher(self.router, gate=self.gate, gated=self.body_limits)
         inner = AsyncExitStackMiddleware(dispatcher)  # FastAPI's routes insist on it
-        return Edge(inner, self.settings, self.leaving, handlers=self.handlers, body_limits=self.body_limits)
+        return Edge(
+            inner,
+            self.settings,
+            self.leaving,
+            handlers=self.handlers,
+            body_limits=self.body_limits,
+            events=self.events,
+        )
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -115,8 +126,11 @@ def _lifespan(settings: Settings, running: Sequence[Running]) -> Callable[[FastA
         """Nothing here waits for the database: without it the service starts, says so in /health and answers 503."""
         _warn(settings)
         sentry.start(settings)
+        telemetry.start(settings)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(asyncio.to_thread, sentry.stop)
+            for part_stop in (sentry.stop, telemetry.stop):
+                stack.push_async_callback(asyncio.to_thread, part_stop)
+            await stack.enter_async_context(analytics.running(settings))
             where = settings.database
             if where is None:
                 where = await stack.enter_async_context(development_database(settings))

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tandem.core import metrics, sentry
+from tandem.core import analytics, metrics, sentry, telemetry
 from tandem.core.errors import ContentTooLarge, CorsRefused, Problem, Unavailable
 from tandem.core.leaving import Leaving
 from tandem.core.log import access_log, current_scope
@@ -68,11 +68,13 @@ class Edge:
         *,
         handlers: Mapping[type[Exception], ExceptionHandler],
         body_limits: Mapping[str, int],
+        events: analytics.Events,
     ) -> None:
         self.app, self.leaving = app, leaving
         self.handlers = handlers
         self.body_limit = settings.max_body_bytes
         self.body_limits = body_limits
+        self.events = events
         self.log_access = access_log(settings)
         self.proxies = TrustedProxies(settings.forwarded_allow_ips)
         self.headers = _security_headers("default-src 'none'; frame-ancestors 'none'", settings)
@@ -100,6 +102,7 @@ class Edge:
         exchange = Exchange(self, scope, send)
         scope["tandem.exchange"] = exchange
         token = current_scope.set(scope)
+        traced = telemetry.begin_request(scope) if telemetry.active() and path.startswith("/api") else None
         if streamed:
             receive = _limited(receive, self.limit_for(scope))
         try:
@@ -109,6 +112,8 @@ class Edge:
                 await self.answer(scope, receive, exchange.send)
         finally:
             self.finish(scope, exchange, time.perf_counter() - began)
+            if traced is not None:
+                traced(exchange.status or CLIENT_CLOSED_REQUEST, scope.get("tandem.template"))
             current_scope.reset(token)
 
     def read_headers(self, scope: Scope) -> tuple[bool, bool]:
@@ -193,6 +198,8 @@ class Edge:
         )
         metrics.ended()
         metrics.observe(scope["method"], scope.get("tandem.template"), status, seconds)
+        if analytics.active():
+            analytics.observe_request(self.events, scope, status)
 
 
 class Exchange:

@@ -52,7 +52,7 @@ class DatabaseUrl:
 def parse_database_url(text: str) -> DatabaseUrl:
     """Any Postgres URL to what SQLAlchemy and asyncpg need; raises DatabaseUrlError."""
     try:
-        url = make_url(_bare(text))
+        url = make_url(bare(text))
     except (ArgumentError, ValueError):
         raise DatabaseUrlError("is not a URL; expected postgresql://user:password@host:5432/name") from None
     if url.drivername.lower() not in _SCHEMES:
@@ -77,7 +77,7 @@ def parse_database_url(text: str) -> DatabaseUrl:
     )
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """The URL without what a dashboard or a shell puts around it: quotes, and `psql` before them."""
     match = re.fullmatch(r"""\s*(?:psql\s+)?(['"]?)(.*?)\1\s*""", text, re.DOTALL)
     return match[2] if match else text

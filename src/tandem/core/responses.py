@@ -3,10 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from starlette.responses import Response
 
-from tandem.core.conditional import etag
+from tandem.core.conditional import etag, not_modified
 
 
 def json_response(
@@ -17,6 +18,13 @@ def json_response(
     if version is not None:
         response.headers["ETag"] = etag(version)
     return response
+
+
+def entity_response(row: Mapping[str, Any], if_none_match: str | None) -> Response:
+    """A row's `json` under the ETag of its `version`; 304 when the caller holds that version already."""
+    if not_modified(if_none_match, row["version"]):
+        return Response(status_code=304, headers={"ETag": etag(row["version"])})
+    return json_response(row["json"], version=row["version"])
 
 
 def styled_response(

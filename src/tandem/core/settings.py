@@ -166,6 +166,44 @@ class Settings(BaseSettings):
         description="serve GET /status to everybody, and record the uptime and latency it shows",
     )
     sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN", description="error reports go to Sentry")
+    otel_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="traces go to this OpenTelemetry collector, over OTLP/HTTP",
+    )
+    posthog_api_key: SecretStr | None = Field(
+        None, validation_alias="POSTHOG_API_KEY", description="product events go to PostHog, without personal data"
+    )
+    posthog_host: str = Field(
+        "https://us.i.posthog.com", validation_alias="POSTHOG_HOST", description="PostHog's address, or your own one's"
+    )
+    backup_destination: str | None = Field(
+        None,
+        validation_alias="BACKUP_DESTINATION",
+        description="where `tandem backup` writes: a folder, or s3://bucket/prefix",
+    )
+    backup_key: SecretStr | None = Field(
+        None, validation_alias="BACKUP_KEY", description="encrypts backups, which cannot be read without it"
+    )
+    backup_keep_daily: int = Field(
+        7, ge=0, validation_alias="BACKUP_KEEP_DAILY", description="the last backup of so many days is kept"
+    )
+    backup_keep_weekly: int = Field(
+        4, ge=0, validation_alias="BACKUP_KEEP_WEEKLY", description="the last backup of so many weeks is kept"
+    )
+    backup_keep_monthly: int = Field(
+        12, ge=0, validation_alias="BACKUP_KEEP_MONTHLY", description="the last backup of so many months is kept"
+    )
+    aws_endpoint_url: str | None = Field(
+        None, validation_alias="AWS_ENDPOINT_URL", description="the S3-compatible store of backups; unset: Amazon's"
+    )
+    aws_region: str | None = Field(None, validation_alias="AWS_REGION", description="region of that store")
+    aws_access_key_id: SecretStr | None = Field(
+        None, validation_alias="AWS_ACCESS_KEY_ID", description="its key; unset: the role of the machine"
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        None, validation_alias="AWS_SECRET_ACCESS_KEY", description="its secret"
+    )
     worker_concurrency: int = Field(
         4,
         ge=2,

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Generic
 from uuid import UUID
 
+from tandem.core import telemetry
 from tandem.core.errors import Unavailable
 from tandem.core.jobs.context import JobContext
 from tandem.core.jobs.errors import JobFailed, RetryJob
@@ -13,7 +14,7 @@ from tandem.market_ai.budget.service import Bill, BudgetExceeded, CallIntent, pa
 from tandem.market_ai.fields import micros
 from tandem.market_ai.llm.choose import model_from
 from tandem.market_ai.llm.errors import ModelError, NotBilled, UnknownModel, UnusableAnswer
-from tandem.market_ai.llm.protocol import Citation, Model, OnPartial, Prompt, T
+from tandem.market_ai.llm.protocol import Answer, Citation, Model, OnPartial, Prompt, T, Usage
 from tandem.market_ai.settings import MarketAiSettings, market_ai_settings
 
 
@@ -63,7 +64,7 @@ async def ask(
 
     async def call() -> Bill:
         try:
-            answer = await model.write(prompt, on_partial)
+            answer = await _traced(model, prompt, on_partial)
         except UnusableAnswer as error:
             return Bill(asdict(error.usage), error.micros, failure=error)
         given = {
@@ -93,6 +94,29 @@ async def ask(
             raise
         raise consequence from error
     return _asked(prompt, given)
+
+
+async def _traced(model: Model, prompt: Prompt[T], on_partial: OnPartial | None) -> Answer[T]:
+    """The call as a span, in OpenTelemetry's words for generative AI: what it used and cost, never what was said."""
+    about = {"gen_ai__operation__name": "chat", "gen_ai__request__model": model.name, "tandem__task": prompt.task}
+    with telemetry.span(f"chat {model.name}", "client", **about) as span:
+        try:
+            answer = await model.write(prompt, on_partial)
+        except UnusableAnswer as error:
+            _annotate(span, error.model, error.usage, error.micros)
+            raise
+        _annotate(span, answer.model, answer.usage, answer.micros)
+        return answer
+
+
+def _annotate(span: Any, model: str, usage: Usage, cost: int) -> None:
+    telemetry.annotate(
+        span,
+        gen_ai__response__model=model,
+        gen_ai__usage__input_tokens=usage.input_tokens,
+        gen_ai__usage__output_tokens=usage.output_tokens,
+        tandem__cost_micros=cost,
+    )
 
 
 def _asked(prompt: Prompt[T], given: Any) -> Asked[T]:

@@ -41,6 +41,14 @@ AREAS = (
     "organizations", "webhooks",
 )  # fmt: skip
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
+EVENTS = {
+    ("POST", "/api/auth/sign-up/email"): "signed_up",
+    ("POST", "/api/campaigns"): "campaign_created",
+    ("POST", "/api/campaigns/{campaign_id}/activate"): "campaign_activated",
+    ("POST", "/api/campaigns/{campaign_id}/generate"): "generation_started",
+    ("POST", "/api/campaigns/{campaign_id}/analyze"): "analysis_started",
+    ("POST", "/api/content/{content_id}/publish"): "content_published",
+}
 DESCRIPTION = """
 A marketing API whose AI jobs cannot overspend, cannot be paid for twice and survive anything. Sign up at
 `POST /api/auth/sign-up/email` (or with Clerk), then send the token as `Authorization: Bearer …`.
@@ -87,6 +95,7 @@ def build(settings: MarketAiSettings) -> FastAPI:
         gate=identified,
         exception_handlers={**exception_handlers(), Replayed: send_replayed},
         running=running,
+        events=EVENTS,
     )
 
 

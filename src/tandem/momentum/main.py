@@ -23,6 +23,12 @@ with lean_imports():
 
 AREAS = ("tasks", "projects", "labels", "settings", "data")
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
+EVENTS = {
+    ("POST", "/api/auth/sign-up/email"): "signed_up",
+    ("POST", "/api/tasks"): "task_created",
+    ("POST", "/api/tasks/{task_id}/complete"): "task_completed",
+    ("POST", "/api/projects"): "project_created",
+}
 DESCRIPTION = """
 A todo API for front ends, phones and AI agents. Sign up at `POST /api/auth/sign-up/email`, then send the token as
 `Authorization: Bearer …`, or make an API token with fewer rights at `POST /api/tokens`.
@@ -50,6 +56,7 @@ def build(settings: MomentumSettings) -> FastAPI:
         body_limits={"/api/import": IMPORT_BYTES},
         gate=signed_in,
         exception_handlers=exception_handlers(),
+        events=EVENTS,
         running=[worker_in_web("tandem.momentum.worker:JOBS")] if settings.run_worker else [],
     )
 

@@ -42,16 +42,21 @@ def database_url(settings: Settings, on_progress: Progress) -> Iterator[str]:
         server.stop()  # does nothing to a server that is another process's
 
 
+def database_settings(service: Service) -> Settings:
+    """The settings as they are, whatever else would keep a server from starting. Raises SettingsError."""
+    try:
+        return service.settings_class()
+    except ValidationError:
+        return load_settings(service.settings_class)  # says every problem in words
+
+
 @contextmanager
 def migration_target(service: Service, on_progress: Progress) -> Iterator[Target]:
     """Where migrations run: the direct address when there is one.
 
     Asks for no other setting than the database, so that a release step needs no more.
     """
-    try:
-        settings = service.settings_class()
-    except ValidationError:
-        settings = load_settings(service.settings_class)  # says every problem in words
+    settings = database_settings(service)
     direct = settings.direct_database_url
     if direct is not None:
         yield Target(direct.get_secret_value(), on_progress)

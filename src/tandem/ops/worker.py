@@ -4,7 +4,7 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 
-from tandem.core import sentry
+from tandem.core import analytics, sentry, telemetry
 from tandem.core.jobs.health import health_server
 from tandem.core.jobs.options import Options
 from tandem.core.jobs.registry import Jobs
@@ -52,8 +52,11 @@ async def work(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, leave)
     sentry.start(settings)
+    telemetry.start(settings, service=jobs.service)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(asyncio.to_thread, sentry.stop)
+        for part_stop in (sentry.stop, telemetry.stop):
+            stack.push_async_callback(asyncio.to_thread, part_stop)
+        await stack.enter_async_context(analytics.running(settings, service=jobs.service))
         worker = await stack.enter_async_context(working(settings, jobs, stop=stop, options=options, once=once))
         workers.append(worker)
         if health is not None:

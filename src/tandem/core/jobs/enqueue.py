@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from tandem.core import telemetry
 from tandem.core.ids import uuid7
 from tandem.core.jobs import queue_table
 from tandem.core.jobs.payload import JobPayload
@@ -13,8 +14,8 @@ BULK = 1000  # rows after which the planner needs new statistics (100,000 jobs d
 MAX_DEDUPE_KEY = 500  # characters
 
 _INSERT = queue_table.queued("""
-INSERT INTO jobs (id, type, payload, priority, run_at, owner, dedupe_key)
-VALUES ($1::uuid, $2::text, $3::jsonb, $4::int, now() + $5::interval, $6::text, $7::text)
+INSERT INTO jobs (id, type, payload, priority, run_at, owner, dedupe_key, traceparent)
+VALUES ($1::uuid, $2::text, $3::jsonb, $4::int, now() + $5::interval, $6::text, $7::text, $8::text)
 ON CONFLICT DO NOTHING
 RETURNING *""")
 _STANDING = """
@@ -22,8 +23,8 @@ SELECT id FROM jobs WHERE id = $3
  UNION ALL
 SELECT id FROM jobs WHERE type = $1 AND dedupe_key = $2 AND status IN ('queued', 'running') LIMIT 1"""
 _INSERT_MANY = queue_table.queued("""
-INSERT INTO jobs (id, type, payload, priority, run_at, owner)
-SELECT i.id, i.type, i.payload, $4::int, now() + $5::interval, $6::text
+INSERT INTO jobs (id, type, payload, priority, run_at, owner, traceparent)
+SELECT i.id, i.type, i.payload, $4::int, now() + $5::interval, $6::text, $7::text
   FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS i(id, type, payload)
 RETURNING *""")
 
@@ -50,7 +51,8 @@ async def enqueue(
         raise ValueError(f"a dedupe key has 1 to {MAX_DEDUPE_KEY} characters")
     wait = _wait(delay, run_at)
     job_id, name, body = job_id or uuid7(), payload.job_type, payload.model_dump_json()
-    while not await fetch(target, _INSERT, job_id, name, body, priority, wait, owner, dedupe_key):
+    row = (job_id, name, body, priority, wait, owner, dedupe_key, telemetry.traceparent())
+    while not await fetch(target, _INSERT, *row):
         if standing := await fetch(target, _STANDING, name, dedupe_key, job_id):
             return UUID(str(standing[0]["id"]))  # else it ended in between, and there is room for ours
     return job_id
@@ -69,10 +71,11 @@ async def enqueue_many(
     require_transaction(target)
     jobs, wait = [(uuid7(), one) for one in payloads], _wait(delay, run_at)
     names, bodies = [one.job_type for _, one in jobs], [one.model_dump_json() for _, one in jobs]
-    await fetch(target, _INSERT_MANY, [job_id for job_id, _ in jobs], names, bodies, priority, wait, owner)
+    ids, traced = [job_id for job_id, _ in jobs], telemetry.traceparent()
+    await fetch(target, _INSERT_MANY, ids, names, bodies, priority, wait, owner, traced)
     if len(jobs) >= BULK:
         await fetch(target, queue_table.ANALYZE)
-    return [job_id for job_id, _ in jobs]
+    return ids
 
 
 def _wait(delay: timedelta | None, run_at: datetime | None) -> timedelta:

@@ -14,7 +14,7 @@ from pgqueuer.domain import models
 from pgqueuer.domain.errors import RetryRequested
 from pydantic import ValidationError
 
-from tandem.core import sentry
+from tandem.core import analytics, sentry, telemetry
 from tandem.core.db import Database
 from tandem.core.jobs import metrics, store
 from tandem.core.jobs.context import JobContext
@@ -27,6 +27,7 @@ from tandem.core.settings import Settings
 
 AT_ONCE = timedelta(0)
 AFTER_OUTAGE = timedelta(seconds=1)
+UNWELL = {"failed", "retry"}  # outcomes that are errors of the job
 
 log = structlog.get_logger(__name__)
 
@@ -94,12 +95,19 @@ class Executor(AbstractEntrypointExecutor):
             metrics.ended(started.type, started.status, None)
             return
         metrics.picked_up(started.type, started.waited)
-        with structlog.contextvars.bound_contextvars(
-            job_id=str(started.id), job_type=started.type, attempt=started.attempt
-        ):
-            await self._run(started, context.cancellation)
+        about = {"job_id": str(started.id), "job_type": started.type, "attempt": started.attempt}
+        with structlog.contextvars.bound_contextvars(**about):
+            with telemetry.span(
+                f"job {started.type}", "consumer", parent=started.traceparent, tandem__job__id=about["job_id"],
+                tandem__job__type=started.type, tandem__job__attempt=started.attempt,
+            ) as span:  # fmt: skip
+                outcome, again = await self._run(started, context.cancellation)
+                telemetry.annotate(span, failed=outcome in UNWELL, tandem__job__outcome=outcome)
+            if again is not None:
+                raise RetryRequested(again, outcome)
 
-    async def _run(self, started: Started, cancellation: anyio.CancelScope) -> None:
+    async def _run(self, started: Started, cancellation: anyio.CancelScope) -> tuple[str, timedelta | None]:
+        """How it ended, and when it shall run again if it shall."""
         began, error, result, late = time.perf_counter(), None, None, False
         self.bench.runs.add(started.id, cancellation)
         try:
@@ -116,9 +124,12 @@ class Executor(AbstractEntrypointExecutor):
         if late:
             error = JobTimeout(f"took longer than {self.handler.timeout.total_seconds():g} s")
         outcome, again = await self._end(started, error, result, interrupted=interrupted)
-        metrics.ended(started.type, outcome, time.perf_counter() - began)
-        if again is not None:
-            raise RetryRequested(again, outcome)
+        seconds = time.perf_counter() - began
+        metrics.ended(started.type, outcome, seconds)
+        if self.handler.event and outcome in {"succeeded", "failed"} and started.owner is not None:
+            event = f"{self.handler.event}_{outcome}"
+            analytics.capture(event, started.owner, seconds=round(seconds, 3), attempt=started.attempt)
+        return outcome, again
 
     async def _handle(self, started: Started, cancellation: anyio.CancelScope) -> Any:
         try:

@@ -59,6 +59,15 @@ def drop_enqueue(op: Operations) -> None:
     op.execute("DROP FUNCTION job_uuid7()")
 
 
+def add_traceparent(op: Operations) -> None:
+    """Who enqueued a job, for the trace that goes on in it. Without a default: the table is not rewritten."""
+    op.add_column("jobs", sa.Column("traceparent", sa.Text))
+
+
+def drop_traceparent(op: Operations) -> None:
+    op.drop_column("jobs", "traceparent")
+
+
 def _create_jobs(op: Operations) -> None:
     op.create_table(
         "jobs",

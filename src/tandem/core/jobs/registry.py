@@ -58,6 +58,7 @@ class Handler:
     timeout: timedelta
     concurrency: int  # of this type, over all workers; 0 is no limit
     profile: ProfileName
+    event: str | None = None
 
     @property
     def job_type(self) -> str:
@@ -81,15 +82,19 @@ def handles(
     timeout: timedelta = timedelta(minutes=5),
     concurrency: int = 0,
     profile: ProfileName = "bulk",
+    event: str | None = None,
 ) -> Callable[[Function[P]], Handler]:
-    """`retries` come on top of the first try. `paid` takes one job at a time from the queue, `bulk` ten."""
+    """`retries` come on top of the first try. `paid` takes one job at a time from the queue, `bulk` ten.
+
+    `event` is what the product event of a job that ended is called, as `<event>_succeeded` or `<event>_failed`.
+    """
 
     def register(function: Function[P]) -> Handler:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function} must be async; blocking work goes through asyncio.to_thread")
         if retries < 0 or concurrency < 0 or timeout <= timedelta(0):
             raise ValueError("retries and concurrency are 0 or more, and a timeout is longer than nothing")
-        return Handler(payload, function, retries, backoff or Backoff(), timeout, concurrency, profile)
+        return Handler(payload, function, retries, backoff or Backoff(), timeout, concurrency, profile, event)
 
     return register
 

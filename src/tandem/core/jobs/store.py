@@ -49,7 +49,7 @@ job AS (
 event AS (
   INSERT INTO job_events (job_id, seq, kind, data)
   SELECT id, events, status, jsonb_build_object('attempt', attempts) FROM job)
-SELECT status, type, payload::text AS payload, attempts, failures, lost, owner, now() - run_at AS waited,
+SELECT status, type, payload::text AS payload, attempts, failures, lost, owner, traceparent, now() - run_at AS waited,
        pg_notify('{EVENTS_CHANNEL}', id::text) FROM job"""
 _SUCCEED = _recorded(
     "UPDATE jobs SET events = events + 1, status = 'succeeded', finished_at = now(), error = NULL, progress = 1,"
@@ -98,6 +98,7 @@ class Started:
     lost: int
     owner: str | None
     waited: timedelta  # since it was due
+    traceparent: str | None = None  # of who enqueued it
 
 
 async def start(fetch: Fetch, job_id: UUID, worker_id: UUID, max_lost: int) -> Started | None:
@@ -108,7 +109,7 @@ async def start(fetch: Fetch, job_id: UUID, worker_id: UUID, max_lost: int) -> S
     row = rows[0]
     return Started(
         job_id, row["status"], row["type"], row["payload"], row["attempts"], row["failures"], row["lost"], row["owner"],
-        row["waited"],
+        row["waited"], row["traceparent"],
     )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ jobs = Table(
     Column("owner", Text),
     Column("dedupe_key", Text),
     Column("events", BigInteger, nullable=False, server_default=_ZERO),
+    Column("traceparent", Text),
     CheckConstraint("status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'held')", name="status"),
     Index(
         "uq_jobs_dedupe_key",

@@ -14,7 +14,7 @@ from tandem.market_ai.analysis.telling import told
 COMPUTED, SUMMARIZED = 0.3, 0.9  # of the whole, as progress shows it
 
 
-@handles(AnalyzeCampaign, retries=4, timeout=timedelta(minutes=15), profile="paid")
+@handles(AnalyzeCampaign, retries=4, timeout=timedelta(minutes=15), profile="paid", event="analysis")
 async def analyze_campaign(job: JobContext, order: AnalyzeCampaign) -> None:
     facts = await job.step("compute", lambda: _computed(job, order))
     await job.progress(COMPUTED, kind="computed", **facts["content"]["by_status"])

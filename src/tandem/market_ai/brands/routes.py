@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Response
 
 from tandem.core.openapi import responses
-from tandem.core.responses import json_response
+from tandem.core.responses import entity_response
 from tandem.market_ai.access import creating, reading, writing
 from tandem.market_ai.brands import queries, service
 from tandem.market_ai.brands.schemas import BrandCreate, BrandFilter, BrandOut, BrandPage, BrandPatch
@@ -19,6 +19,7 @@ Read = Annotated[OrgReader, reading("brands:read")]
 Write = Annotated[OrgWriter, writing("brands:write", role="manager")]
 Create = Annotated[OrgWriter, creating("brands:write", role="manager")]
 IfMatch = Annotated[str | None, Header(max_length=200, description="Only if it is still at this ETag; else 412.")]
+IfNoneMatch = Annotated[str | None, Header(max_length=200, description="304 if it is still at this ETag.")]
 
 
 @router.get("", response_model=BrandPage)
@@ -34,9 +35,9 @@ async def create_brand(writer: Create, data: BrandCreate) -> Response:
 
 
 @router.get("/{brand_id}", response_model=BrandOut)
-async def get_brand(reader: Read, brand_id: UUID) -> Response:
+async def get_brand(reader: Read, brand_id: UUID, if_none_match: IfNoneMatch = None) -> Response:
     row = await queries.get_brand(reader.connection, reader.org_id, brand_id)
-    return json_response(row["json"], version=row["version"])
+    return entity_response(row, if_none_match)
 
 
 @router.patch("/{brand_id}", response_model=BrandOut, responses=responses(BrandExists, InsufficientRole))

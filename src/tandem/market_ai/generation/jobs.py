@@ -24,7 +24,7 @@ BETWEEN_PARTIALS = 0.5  # seconds; each one is an event that is stored
 PREPARED, WRITTEN = 0.05, 0.8  # of the whole, as progress shows it
 
 
-@handles(GenerateContent, retries=4, timeout=timedelta(minutes=30), profile="paid")
+@handles(GenerateContent, retries=4, timeout=timedelta(minutes=30), profile="paid", event="generation")
 async def generate_content(job: JobContext, order: GenerateContent) -> None:
     prepared = await job.step("prepare", lambda: _prepared(job, order), returns=Prepared)
     await job.progress(PREPARED, kind="prepared", excerpts=len(prepared.excerpts))

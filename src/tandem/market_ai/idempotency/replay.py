@@ -24,8 +24,9 @@ class Replayed(Exception):
         self.response = response
 
 
-def send_replayed(_: Request, replayed: Any) -> Response:
+def send_replayed(request: Request, replayed: Any) -> Response:
     """For create_app's `exception_handlers`."""
+    request.scope["tandem.replayed"] = True
     response: Response = replayed.response
     return response
 

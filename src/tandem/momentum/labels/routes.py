@@ -9,7 +9,7 @@ from tandem.accounts.access import reading, writing
 from tandem.accounts.principal import Reader, Writer
 from tandem.core.openapi import responses
 from tandem.core.paging import PageQuery
-from tandem.core.responses import json_response
+from tandem.core.responses import entity_response
 from tandem.momentum.labels import queries, service
 from tandem.momentum.labels.schemas import LabelCreate, LabelOut, LabelPage, LabelPatch
 from tandem.momentum.labels.service import LabelExists, TooManyLabels
@@ -19,6 +19,7 @@ router = APIRouter(prefix="/api/labels", tags=["labels"])
 Read = Annotated[Reader, reading("labels:read")]
 Write = Annotated[Writer, writing("labels:write")]
 IfMatch = Annotated[str | None, Header(max_length=200, description="Only if it is still at this ETag; else 412.")]
+IfNoneMatch = Annotated[str | None, Header(max_length=200, description="304 if it is still at this ETag.")]
 _CREATED: dict[int | str, Any] = {200: {"model": LabelOut, "description": "The label that already has the `id` sent"}}
 
 
@@ -34,9 +35,9 @@ async def create_label(writer: Write, data: LabelCreate) -> Response:
 
 
 @router.get("/{label_id}", response_model=LabelOut)
-async def get_label(reader: Read, label_id: UUID) -> Response:
+async def get_label(reader: Read, label_id: UUID, if_none_match: IfNoneMatch = None) -> Response:
     row = await queries.get_label(reader.connection, reader.user_id, label_id)
-    return json_response(row["json"], version=row["version"])
+    return entity_response(row, if_none_match)
 
 
 @router.patch("/{label_id}", response_model=LabelOut, responses=responses(LabelExists))

@@ -9,7 +9,7 @@ from tandem.accounts.access import reading, writing
 from tandem.accounts.principal import Reader, Writer
 from tandem.core.errors import Conflict, NotFound
 from tandem.core.openapi import responses
-from tandem.core.responses import json_response
+from tandem.core.responses import entity_response
 from tandem.momentum.projects import queries, service
 from tandem.momentum.projects.schemas import (
     ProjectCreate,
@@ -27,6 +27,7 @@ router = APIRouter(prefix="/api/projects", tags=["projects"])
 Read = Annotated[Reader, reading("projects:read")]
 Write = Annotated[Writer, writing("projects:write")]
 IfMatch = Annotated[str | None, Header(max_length=200, description="Only if it is still at this ETag; else 412.")]
+IfNoneMatch = Annotated[str | None, Header(max_length=200, description="304 if it is still at this ETag.")]
 _CREATED: dict[int | str, Any] = {
     200: {"model": ProjectOut, "description": "The project that already has the `id` sent"}
 }
@@ -50,9 +51,9 @@ async def create_project(writer: Write, data: ProjectCreate) -> Response:
 
 
 @router.get("/{project_id}", response_model=ProjectOut)
-async def get_project(reader: Read, project_id: UUID) -> Response:
+async def get_project(reader: Read, project_id: UUID, if_none_match: IfNoneMatch = None) -> Response:
     row = await queries.get_project(reader.connection, reader.user_id, project_id)
-    return json_response(row["json"], version=row["version"])
+    return entity_response(row, if_none_match)
 
 
 @router.patch("/{project_id}", response_model=ProjectOut, responses=responses(CircularProject, ProjectTooDeep))
