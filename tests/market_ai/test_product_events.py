@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from tandem.core import analytics
 from tandem.market_ai.main import EVENTS, build
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.momentum.main import EVENTS as MOMENTUM_EVENTS
@@ -19,7 +20,8 @@ from tests.market_ai.working import a_worker, ended
 
 
 @pytest.fixture
-def posthog() -> Iterator[PostHog]:
+def posthog(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostHog]:
+    monkeypatch.setattr(analytics, "INTERVAL", 0.05)
     with PostHog() as server:
         yield server
 

@@ -1,6 +1,8 @@
 """Backups of a real database: taken, restored, exchanged, damaged and refused."""
 
+import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from tests.ops.backing_up import (
 )
 from tests.ops.test_cli import tandem
 from tests.s3_server import BUCKET, S3Server
+from tests.servers import clean_environment
 
 
 @pytest.fixture
@@ -321,9 +324,29 @@ def test_the_command_backs_up_lists_proves_and_restores(tmp_path: Path, database
     )
     assert (wrong_key.returncode, "another BACKUP_KEY" in wrong_key.stderr) == (1, True)
     assert "Traceback" not in wrong_key.stderr
-    import asyncio
-
     asyncio.run(drop(database_url, [name, aside]))
+
+
+async def test_a_backup_that_is_told_to_stop_leaves_nothing(tmp_path: Path, database_url: str) -> None:
+    command = [sys.executable, "-m", "tandem", "backup", "momentum", "--to", str(tmp_path)]
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with connected(database_url) as holder, holder.transaction():
+        await holder.execute('LOCK TABLE "user" IN ACCESS EXCLUSIVE MODE')
+        process = await asyncio.create_subprocess_exec(
+            *command, env=clean_environment(DATABASE_URL=database_url), cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(60), connected(database_url) as watcher:  # what the holder sees stands still
+            while not await watcher.fetchval(waiting):
+                assert process.returncode is None
+        process.terminate()
+        said = (await process.communicate())[1]
+        assert (process.returncode, b"told to stop" in said) == (1, True)
+    assert files_in(tmp_path) == []
+    async with connected(database_url) as connection:
+        others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tandem-backup' AND datname = current_database()"
+        async with asyncio.timeout(30):
+            while await connection.fetchval(others):
+                pass
 
 
 def test_what_is_missing_is_said(tmp_path: Path, database_url: str) -> None:

@@ -1,10 +1,11 @@
 """What the verbs `tandem backup` and `tandem restore` do, with the settings of the service and a bar to look at."""
 
 import asyncio
-from collections.abc import Iterator
+import signal
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -21,6 +22,8 @@ from tandem.ops.backup.sealing import BackupKey
 from tandem.ops.database import database_settings, migration_target
 from tandem.ops.services import Service
 from tandem.ops.target import Progress as Steps
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def make(service: Service, to: str | None, *, keep_all: bool, console: Console, 
     if key is None:
         steps("BACKUP_KEY is not set: the backup is not encrypted")
     with migration_target(service, steps) as target, _bar(console) as meter:
-        manifest = asyncio.run(create.create(create.Order(service, target.url, store, key), meter))
+        manifest = _run(create.create(create.Order(service, target.url, store, key), meter))
     keep = catalog.Keep(settings.backup_keep_daily, settings.backup_keep_weekly, settings.backup_keep_monthly)
     return Made(manifest, [] if keep_all else catalog.prune(store, service.name, keep))
 
@@ -65,10 +68,10 @@ def bring_back(
     if into is not None and "://" in into:
         url, name = into, str(parse_database_url(into).url.database)
         with _bar(console) as meter:
-            done = asyncio.run(restore.restore(source, url, name, replace=replace, meter=meter))
+            done = _run(restore.restore(source, url, name, replace=replace, meter=meter))
         return Done(source.manifest, done)
     with migration_target(service, steps) as target, _bar(console) as meter:
-        done = asyncio.run(restore.restore(source, target.url, into, replace=replace, meter=meter))
+        done = _run(restore.restore(source, target.url, into, replace=replace, meter=meter))
     return Done(source.manifest, done)
 
 
@@ -77,7 +80,7 @@ def prove(service: Service, backup_id: str | None, *, at: str | None, console: C
     settings = database_settings(service)
     source = _source(settings, service, backup_id, at)
     with migration_target(service, steps) as target, _bar(console) as meter:
-        asyncio.run(restore.verify(source, target.url, meter))
+        _run(restore.verify(source, target.url, meter))
     return source.manifest
 
 
@@ -118,6 +121,21 @@ def _store(settings: Settings, at: str | None) -> Store:
 
 def _key(settings: Settings) -> BackupKey | None:
     return BackupKey(settings.backup_key.get_secret_value()) if settings.backup_key else None
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Until it is done; a platform's SIGTERM ends it like Ctrl-C, so that no program and no scratch database stays."""
+
+    async def interruptible() -> T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(interruptible())
+    except asyncio.CancelledError:
+        raise BackupError("told to stop before it was done: nothing of it stays") from None
 
 
 class _Bar:
