@@ -9,8 +9,12 @@ import tandem.market_ai.budget.models
 import tandem.market_ai.campaigns.models
 import tandem.market_ai.content.models
 import tandem.market_ai.idempotency.models
+import tandem.market_ai.imports.models
 import tandem.market_ai.knowledge.models
-import tandem.market_ai.organizations.models  # noqa: F401
+import tandem.market_ai.leads.models
+import tandem.market_ai.organizations.models
+import tandem.market_ai.segments.models
+import tandem.market_ai.suppressions.models  # noqa: F401
 from tandem.core.base import NAMING
 from tandem.core.base import Base as SharedBase
 from tandem.market_ai.base import Base
