@@ -15,7 +15,7 @@ FALSE = sa.text("false")
 ZERO = sa.text("0")
 TABLES = ("mail_pace", "tracked_links", "delivery_events", "deliveries", "sends", "email_templates")
 STATES = "state IN ('planned', 'claimed', 'handed_off', 'accepted', 'failed', 'unknown', 'skipped', 'cancelled')"
-KINDS = "kind IN ('accepted', 'delivered', 'deferred', 'bounced', 'complained', 'opened', 'clicked', 'unsubscribed')"
+KINDS = "kind IN ('delivered', 'deferred', 'bounced', 'complained', 'opened', 'clicked', 'unsubscribed')"
 
 # Whatever a worker does, a mail that may have gone out is never planned again: only a person can decide that.
 LEGAL = """

@@ -215,7 +215,10 @@ class Exchange:
         headers.append((b"x-request-id", scope["tandem.request_id"].encode()))
         if not any(name == b"vary" for name, _ in headers):
             headers.append((b"vary", b"Origin"))
-        headers += self.edge.docs_headers if path in _DOCS else self.edge.headers
+        ours = self.edge.docs_headers if path in _DOCS else self.edge.headers
+        if any(name == b"content-security-policy" for name, _ in headers):  # a page says itself what it may load
+            ours = [(name, value) for name, value in ours if name != b"content-security-policy"]
+        headers += ours
         for name, value in scope.get("tandem.headers", {}).items():
             headers.append((name.lower().encode("latin-1"), str(value).encode("latin-1")))
         return headers

@@ -14,7 +14,9 @@ import tandem.market_ai.knowledge.models
 import tandem.market_ai.leads.models
 import tandem.market_ai.organizations.models
 import tandem.market_ai.segments.models
-import tandem.market_ai.suppressions.models  # noqa: F401
+import tandem.market_ai.sending.models
+import tandem.market_ai.suppressions.models
+import tandem.market_ai.templates.models  # noqa: F401
 from tandem.core.base import NAMING
 from tandem.core.base import Base as SharedBase
 from tandem.market_ai.base import Base

@@ -15,6 +15,8 @@ from tandem.market_ai.generation.schemas import GenerateContent
 from tandem.market_ai.idempotency.jobs import purge_idempotency_keys
 from tandem.market_ai.idempotency.schemas import PurgeIdempotencyKeys
 from tandem.market_ai.inbox.moving import inbox
+from tandem.market_ai.sending.jobs import send_email, send_test_mail, sweep_deliveries
+from tandem.market_ai.sending.schemas import SendEmail, SweepDeliveries
 
 
 def _generate(message: Mapping[str, Any], _org_id: str) -> GenerateContent:
@@ -25,11 +27,18 @@ def _analyze(message: Mapping[str, Any], _org_id: str) -> AnalyzeCampaign:
     return AnalyzeCampaign.pushed(message)
 
 
+def _send(message: Mapping[str, Any], _org_id: str) -> SendEmail:
+    return SendEmail.pushed(message)
+
+
 JOBS = Jobs(
     "marketing-ai-worker",
     handlers=[
         generate_content,
         analyze_campaign,
+        send_email,
+        send_test_mail,
+        sweep_deliveries,
         sweep_reservations,
         forget_call_results,
         purge_expired_sessions,
@@ -37,9 +46,10 @@ JOBS = Jobs(
     ],
     crons=[
         cron("sweep_reservations", "* * * * *", SweepReservations()),
+        cron("sweep_deliveries", "* * * * *", SweepDeliveries()),
         cron("forget_call_results", "40 3 * * *", ForgetCallResults()),
         cron("purge_expired_sessions", "*/10 * * * *", PurgeExpiredSessions()),
         cron("purge_idempotency_keys", "20 * * * *", PurgeIdempotencyKeys()),
     ],
-    running=[inbox({"generate_content": _generate, "analyze_campaign": _analyze})],
+    running=[inbox({"generate_content": _generate, "analyze_campaign": _analyze, "send_email": _send})],
 )

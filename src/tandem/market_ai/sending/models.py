@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tandem.market_ai.base import Base, Owned
 
 _STATES = "state IN ('planned', 'claimed', 'handed_off', 'accepted', 'failed', 'unknown', 'skipped', 'cancelled')"
-_KINDS = "kind IN ('accepted', 'delivered', 'deferred', 'bounced', 'complained', 'opened', 'clicked', 'unsubscribed')"
+_KINDS = "kind IN ('delivered', 'deferred', 'bounced', 'complained', 'opened', 'clicked', 'unsubscribed')"
 
 
 def _time() -> Mapped[datetime | None]:
