@@ -27,7 +27,15 @@ _FAULTS = {
     "defer": "451 4.7.1 greylisted",
     "busy": "421 4.3.2 too busy",
 }
-_CHAOS = ["refuse", "defer-once", "busy-once", "busy-data-once", "drop-before-once", "drop-after-once", "defer-data-once"]
+_CHAOS = [
+    "refuse",
+    "defer-once",
+    "busy-once",
+    "busy-data-once",
+    "drop-before-once",
+    "drop-after-once",
+    "defer-data-once",
+]
 
 
 class Handler:
@@ -52,14 +60,14 @@ class Handler:
         most = 2 if "twice" in name else 1 if "once" in name else 10**9
         return name if self._seen[address] <= most else None
 
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
         fault = self._fault(address, "rcpt")
         if fault is not None:
             return _FAULTS[fault.split("-")[0]]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         address = envelope.rcpt_tos[0]
         fault = self._fault(address, "data")
         if fault is not None and fault.startswith("drop-before"):  # it does not keep the message
@@ -85,7 +93,8 @@ async def serve(port: int, taken: Path, chaos: int) -> None:
     server = await loop.create_server(
         lambda: SMTP(handler, hostname="mx.test", loop=loop, enable_SMTPUTF8=False), "127.0.0.1", port
     )
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     await server.serve_forever()
 
 
@@ -112,7 +121,9 @@ def smtp_server(folder: Path, *, chaos: int = 0) -> Iterator[SmtpServer]:
     port, file = free_port(), folder / "taken.jsonl"
     file.touch()
     command = [sys.executable, "-m", "tests.smtp_server", str(port), str(file), str(chaos)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[1]
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"

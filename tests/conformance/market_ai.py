@@ -8,8 +8,9 @@ from tandem.market_ai.access import AI, CREATING
 from tandem.market_ai.budget.routes import VERIFY
 from tandem.market_ai.knowledge.uploads import UPLOADS
 from tandem.market_ai.main import build
+from tandem.market_ai.sending.routes import TRIALS
 from tandem.market_ai.settings import MarketAiSettings
-from tests.conformance import market_owned, market_requests
+from tests.conformance import mail_requests, market_owned, market_requests
 from tests.conformance.live import NOWHERE, LiveServer, values_for
 from tests.conformance.market_owned import MarketOwned
 from tests.conformance.operations import Operation, Place, Sent
@@ -20,17 +21,19 @@ _CAMPAIGN, _CONTENT = "POST /api/campaigns/{campaign_id}", "POST /api/content/{c
 
 class MarketAi(Service):
     name, package, clones = "market-ai", "tandem.market_ai", "market_clones"
-    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS)
+    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS, TRIALS)
     full_tables = {
         "user", "session", "api_tokens", "organizations", "memberships", "invitations", "audit_events",
         "idempotency_keys", "brands", "campaigns", "content_assets", "content_versions", "content_reviews",
         "knowledge_documents", "knowledge_chunks", "jobs", "budget_limits", "budget_accounts", "budget_calls",
-        "budget_ledger", "budget_chains",
+        "budget_ledger", "budget_chains", "leads", "segments", "email_templates", "sends", "deliveries",
+        "delivery_events", "tracked_links",
     }  # fmt: skip
     views = (
         "/api/campaigns", "/api/content", "/api/brands", "/api/knowledge/documents", "/api/jobs", "/api/budget",
         "/api/budget/calls", "/api/budget/ledger", "/api/audit", "/api/organizations",
-        "/api/organizations/current/members", "/api/organizations/current/invitations",
+        "/api/organizations/current/members", "/api/organizations/current/invitations", "/api/templates", "/api/sends",
+        "/api/deliveries",
     )  # fmt: skip
     somewhere = "/api/campaigns"
     sweeping = ("POST /api/auth/revoke-other-sessions", "POST /api/auth/revoke-sessions")
@@ -41,8 +44,10 @@ class MarketAi(Service):
         f"{_CONTENT}/approve": (f"{_CONTENT}/submit",),
         f"{_CONTENT}/reject": (f"{_CONTENT}/submit",),
         f"{_CONTENT}/publish": (f"{_CONTENT}/submit", f"{_CONTENT}/approve"),
+        "POST /api/sends/{send_id}/resume": ("POST /api/sends/{send_id}/pause",),
     }
     main_writes = {
+        "POST /api/templates", "POST /api/campaigns/{campaign_id}/send",
         "POST /api/campaigns", "PATCH /api/campaigns/{campaign_id}", f"{_CAMPAIGN}/content", f"{_CAMPAIGN}/generate",
         "PATCH /api/brands/{brand_id}", "POST /api/knowledge/documents/text", "PUT /api/budget/limits",
         "POST /api/budget/calls/{call_id}/resolve", "POST /api/organizations/current/invitations",
@@ -61,13 +66,25 @@ class MarketAi(Service):
     )
 
     def build(self, database_url: str = NOWHERE, **values: Any) -> FastAPI:
-        return build(MarketAiSettings(**values_for(database_url, **values)))
+        return build(MarketAiSettings(**values_for(database_url, **mail_requests.SETTINGS, **values)))
 
     def furnish(self, server: LiveServer, word: str = "ordinary", *, whole: bool = False) -> MarketOwned:
         return market_owned.furnish(server, word, whole=whole)
 
     def needs_the_whole(self, operation: Operation) -> bool:
-        dear = ("/api/knowledge/documents/{", "/api/budget/calls/{", "/members/{", "/invitations")
+        dear = (
+            "/send",
+            "/api/deliveries",
+            "/api/templates",
+            "/api/mail",
+            "/u/",
+            "/o/",
+            "/c/",
+            "/api/knowledge/documents/{",
+            "/api/budget/calls/{",
+            "/members/{",
+            "/invitations",
+        )
         return super().needs_the_whole(operation) or any(part in operation.path for part in dear)
 
     def requests_for(self, mine: MarketOwned) -> dict[str, list[Sent]]:
@@ -78,10 +95,13 @@ class MarketAi(Service):
             return [bob.session, bob.user.token]
         if place[-1] == "number":
             return []  # of a version: counted in each content
+        if place == ("path", "token"):
+            return []  # whoever has the link of a mail may use it
         if place[0] == "header" or place[-1] == "organization":
             return [bob.org]
         kinds = {
-            "campaign": [bob.campaign], "brand": [bob.brand], "content": [bob.content], "document": [bob.document],
+            "campaign": [bob.campaign, bob.mailing], "send": [bob.send], "delivery": [bob.delivery], "lead": [bob.lead],
+            "template": [bob.template], "segment": [bob.segment], "brand": [bob.brand], "content": [bob.content, bob.letter], "document": [bob.document],
             "job": [bob.failed, bob.queued], "chunk": [bob.chunk], "call": [bob.call], "token": [bob.token],
             "user": [bob.user.id, bob.colleague], "invitation": [bob.invitation], "object": [bob.content, bob.org],
         }  # fmt: skip
@@ -93,10 +113,15 @@ class MarketAi(Service):
         page = server.api(bob.user, "GET", "/api/audit?cursor=&limit=1")
         assert page["next_cursor"]
         asked = [{"object_id": bob.campaign}, {"user_id": bob.user.id}, {"cursor": page["next_cursor"]}]
-        named = ("campaigns", "brands", "knowledge/documents", "knowledge/search")
+        named = ("campaigns", "brands", "templates", "knowledge/documents", "knowledge/search")
         return {
             **{f"GET /api/{path}": [Sent({"q": word})] for path in named},
             "GET /api/content": [Sent({"campaign_id": bob.campaign}), Sent({"job_id": bob.failed})],
+            "GET /api/sends": [Sent({"campaign_id": bob.mailing})],
+            "GET /api/deliveries": [
+                Sent({name: value})
+                for name, value in {"send_id": bob.send, "campaign_id": bob.mailing, "lead_id": bob.lead}.items()
+            ],
             "GET /api/jobs": [Sent({"campaign_id": bob.campaign})],
             "GET /api/budget/calls": [Sent({"campaign_id": bob.campaign}), Sent({"job_id": bob.failed})],
             "GET /api/audit": [Sent(query) for query in asked],
@@ -104,4 +129,9 @@ class MarketAi(Service):
 
     def same_name(self, word: str) -> dict[str, Any]:
         document = {"title": f"{word} facts", "text": f"What one should know of {word}."}
-        return {"/api/brands": {"name": f"{word} brand"}, "/api/knowledge/documents/text": document}
+        template = {"name": f"{word} template", "html": mail_requests.HTML}
+        return {
+            "/api/brands": {"name": f"{word} brand"},
+            "/api/knowledge/documents/text": document,
+            "/api/templates": template,
+        }

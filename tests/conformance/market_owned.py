@@ -16,6 +16,7 @@ from tandem.market_ai.generation.schemas import GenerateContent
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.tenancy import personal_organization
 from tests.builders import User
+from tests.conformance import mail_owned, mail_requests
 from tests.conformance.live import LiveServer, values_for
 from tests.conformance.operations import Operation
 from tests.conformance.service import NOTHING, Owned
@@ -26,6 +27,7 @@ from tests.market_ai.job_making import begin, failed_job, queue_job
 class MarketOwned(Owned):
     """`org` is their own organization. `failed` and `queued` are jobs, `colleague` is a member, `code` an invitation's.
 
+    `mailing` is an active campaign with the approved mail `letter`, of which `lead` was sent one: `delivery`.
     `session` is as /api/auth names it.
     """
 
@@ -43,6 +45,13 @@ class MarketOwned(Owned):
     code: str
     token: str
     session: str
+    mailing: str
+    letter: str
+    template: str
+    segment: str
+    lead: str
+    send: str
+    delivery: str
 
     @property
     def owners(self) -> list[str]:
@@ -50,7 +59,11 @@ class MarketOwned(Owned):
 
     def path_of(self, operation: Operation) -> dict[str, str]:
         return {
-            "campaign_id": self.campaign,
+            "campaign_id": self.mailing if "/send" in operation.path else self.campaign,
+            "template_id": self.template,
+            "send_id": self.send,
+            "delivery_id": self.delivery,
+            "token": mail_requests.token_for(operation, self.delivery),
             "content_id": self.content,
             "number": "1",
             "brand_id": self.brand,
@@ -99,12 +112,13 @@ def _dear(server: LiveServer, user: User, word: str, content: str) -> dict[str, 
         "code": invitation["code"],
         "token": _post(server, user, "/api/tokens", {"name": word, "scopes": ["campaigns:read"]})["id"],
         "session": server.api(user, "GET", "/api/auth/list-sessions")[0]["id"],
+        **mail_owned.furnish(server, user, word),
     }
 
 
 def _nothing_dear() -> dict[str, str]:
     """Ids of the right shape."""
-    ids = {kind: str(uuid7()) for kind in ("document", "chunk", "invitation")}
+    ids = {kind: str(uuid7()) for kind in ("document", "chunk", "invitation", *mail_owned.KINDS)}
     return ids | dict.fromkeys(("colleague", "code", "token", "session"), NOTHING)
 
 

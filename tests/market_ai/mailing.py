@@ -56,7 +56,7 @@ async def get_send(client: Any, who: Any, send_id: str) -> dict[str, Any]:
 async def until(client: Any, who: Any, send: dict[str, Any], true: Any, *, within: float = 60) -> dict[str, Any]:
     """The send, once `true` of it; its states sum up whenever it is looked at."""
     async with asyncio.timeout(within):
-        while not true(now := await get_send(client, who, send["id"])):
+        while not true(now := await get_send(client, who, send["id"])):  # noqa: ASYNC110 - what changes is in the database
             await asyncio.sleep(0.05)
     return now
 

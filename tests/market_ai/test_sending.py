@@ -1,10 +1,7 @@
 """Sends: who gets what, what the mail server's answers lead to, and what people can do meanwhile."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -15,16 +12,12 @@ from tandem.market_ai.sending import jobs
 from tandem.market_ai.settings import MarketAiSettings
 from tests.market_ai.conftest import MakeMember
 from tests.market_ai.mailing import (
-    approve_mail,
     completed,
-    deliveries,
-    get_send,
     make_leads,
     make_mail,
     order,
-    until,
 )
-from tests.market_ai.making import audited, connected, make_campaign, post, problem
+from tests.market_ai.making import audited, connected, post, problem
 from tests.market_ai.working import a_worker, ended
 from tests.smtp_server import SmtpServer, smtp_server
 
@@ -57,7 +50,9 @@ async def test_everybody_who_may_be_written_to_gets_one_mail(
     ada = await member()
     leads = await make_leads(market_url, ada.org_id, *(f"{name}@a.test" for name in ("one", "two", "gone", "never")))
     async with connected(market_url) as connection:
-        await connection.execute("UPDATE leads SET consent = 'none', consent_at = NULL WHERE id = $1", leads["never@a.test"])
+        await connection.execute(
+            "UPDATE leads SET consent = 'none', consent_at = NULL WHERE id = $1", leads["never@a.test"]
+        )
     answer = await post(market, ada, "/api/suppressions", {"email": "gone@a.test", "reason": "manual"})
     if answer.status_code == 404:
         async with connected(market_url) as connection:

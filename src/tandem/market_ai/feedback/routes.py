@@ -32,9 +32,7 @@ def _signed(of: str) -> dict[str, Any]:
     }
 
 
-@router.post(
-    "", **_signed("`{events: [{id, type, message_id | report, …}]}`, signed as Standard Webhooks are.")
-)
+@router.post("", **_signed("`{events: [{id, type, message_id | report, …}]}`, signed as Standard Webhooks are."))
 async def hear_events(request: Request) -> Response:
     """From your own mail server, or through a script: what became of mails, and bounce messages as they came."""
     body = await request.body()
