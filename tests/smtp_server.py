@@ -38,6 +38,15 @@ _CHAOS = [
 ]
 
 
+def fault_of(address: str, chaos: int = 0) -> str:
+    """What the server does with this recipient; empty for nothing but to take its mail."""
+    name, plus, _ = address.partition("@")[0].partition("+")
+    if plus:
+        return name
+    digest = int.from_bytes(hashlib.sha256(address.encode()).digest()[:4], "big")
+    return _CHAOS[digest // chaos % len(_CHAOS)] if chaos and digest % chaos == 0 else ""
+
+
 class Handler:
     """`taken` has a line for each message: its Message-ID, its recipient, and when it came."""
 
@@ -48,11 +57,7 @@ class Handler:
 
     def _fault(self, address: str, stage: str) -> str | None:
         """The fault of the recipient, if it is about this stage and not used up."""
-        local = address.partition("@")[0]
-        name = local.partition("+")[0] if "+" in local else ""
-        if self._chaos and not name:
-            digest = int.from_bytes(hashlib.sha256(address.encode()).digest()[:4], "big")
-            name = _CHAOS[digest // self._chaos % len(_CHAOS)] if digest % self._chaos == 0 else ""
+        name = fault_of(address, self._chaos)
         at = "data" if "data" in name or "drop" in name else "rcpt"
         if not name or at != stage or (name.split("-")[0] not in _FAULTS and "drop" not in name):
             return None

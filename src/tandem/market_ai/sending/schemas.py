@@ -15,7 +15,7 @@ from tandem.market_ai.email_address import InvalidEmail, parse_email
 from tandem.market_ai.fields import EXAMPLE_ID, Line, Payload, Text
 from tandem.market_ai.sending.states import State, Status
 
-MAX_FILTER = 2000
+MAX_FILTER = 4000
 _LOCAL = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"
 
 
@@ -100,7 +100,7 @@ class SendRequest(Composition):
             "examples": [
                 {
                     "content_id": EXAMPLE_ID,
-                    "filter": 'tags = "customer"',
+                    "filter": 'tags has "customer"',
                     "schedule": {"at": "2027-03-01T09:00", "timezone": "Europe/Berlin"},
                 }
             ]
