@@ -16,7 +16,6 @@ from tandem.market_ai.campaigns.routes import router as campaigns
 from tandem.market_ai.clerk import clerk_running
 from tandem.market_ai.content.routes import of_campaign as content_of_campaign
 from tandem.market_ai.content.routes import router as content
-from tandem.market_ai.feedback.routes import BODY_LIMITS as FEEDBACK_LIMITS
 from tandem.market_ai.feedback.routes import router as feedback
 from tandem.market_ai.generation.routes import router as generation
 from tandem.market_ai.idempotency.replay import Replayed, send_replayed
@@ -75,7 +74,7 @@ def build(settings: MarketAiSettings) -> FastAPI:
             *accounts,
             *([mailbox] if settings.environment == "development" and settings.smtp_url is None else []),
         ],
-        body_limits=KNOWLEDGE_LIMITS | FEEDBACK_LIMITS,
+        body_limits=KNOWLEDGE_LIMITS,
         gate=identified,
         exception_handlers={**exception_handlers(), Replayed: send_replayed},
         running=running,

@@ -19,7 +19,6 @@ from tandem.market_ai.feedback.schemas import MAX_EVENTS, EventsIn, EventsOut
 from tandem.market_ai.feedback.signatures import SignatureInvalid
 
 router = APIRouter(prefix="/api/mail/events", tags=["mail events"])
-BODY_LIMITS = {f"/api/mail/events{of}": 5_000_000 for of in ("", "/sendgrid", "/mailgun")}
 
 
 def _signed(of: str) -> dict[str, Any]:

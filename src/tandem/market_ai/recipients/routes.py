@@ -43,9 +43,9 @@ async def show_unsubscribe(request: Request, token: Token) -> Response:
 async def unsubscribe(request: Request, token: Token) -> Response:
     """One click: by a mail program as RFC 8058 has it, or by the page's button. Any body will do, and none."""
     delivery_id, _ = service.read_token(_links(request), "u", token)
-    source = "one-click" if await _is_one_click(request) else "unsubscribe-page"
+    how = "one click" if await _is_one_click(request) else "page"
     async with _database(request).connection() as connection, connection.transaction():
-        await service.unsubscribe(connection, delivery_id, source)
+        await service.unsubscribe(connection, delivery_id, how)
     return _html(pages.preview() if delivery_id == PREVIEW else pages.done())
 
 

@@ -31,11 +31,11 @@ async def recipient(connection: Connection, delivery_id: UUID) -> Any:
     return row
 
 
-async def unsubscribe(connection: Connection, delivery_id: UUID, source: str) -> None:
+async def unsubscribe(connection: Connection, delivery_id: UUID, how: str) -> None:
     """In the caller's transaction; doing it again changes nothing. Raises LinkUnknown."""
     row = await recipient(connection, delivery_id)
     if row is not None:
-        await hear(connection, row["org_id"], delivery_id, "unsubscribed", source, "unsubscribe")
+        await hear(connection, row["org_id"], delivery_id, "unsubscribed", "unsubscribe-link", "once", detail=how)
 
 
 async def destination(connection: Connection, delivery: Any, number: int) -> str:
