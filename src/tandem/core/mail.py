@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COMMAND_TIMEOUT = 30.0  # seconds for an answer to a command
 DELIVERY_TIMEOUT = 120.0  # seconds for the answer to a message; RFC 5321 4.5.3.2.6 allows a server ten minutes
 PER_CONNECTION = 500  # messages after which a connection is made anew, as providers ask for
+_ADDRESS = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # printable ASCII, without the brackets that enclose it
 _ENHANCED = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 
 Stage = Literal["connect", "sender", "recipient", "message"]
@@ -179,14 +180,13 @@ class _SmtpConnection:
     async def begin(self, sender: str, recipient: str) -> None:
         import aiosmtplib
 
+        if not _ADDRESS.fullmatch(recipient):  # aiosmtplib would make something of it
+            raise MailRefused("recipient", 553, "5.1.3 this address cannot be written to")
         for fresh in (self._client is None, True):
             client = await self._opened()
             try:
                 await client.mail(sender)
                 await client.rcpt(recipient)
-            except ValueError:  # not ASCII, or a control character: nothing was sent
-                await self.abandon()
-                raise MailRefused("recipient", 553, "5.1.3 this address cannot be written to") from None
             except aiosmtplib.SMTPResponseException as error:
                 stage: Stage = "recipient" if isinstance(error, aiosmtplib.SMTPRecipientRefused) else "sender"
                 if error.code == 421 and stage == "sender" and not fresh:
