@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks import jobs
+from benchmarks import imports, jobs
 from benchmarks.load import BenchmarkError, require_wrk
 from benchmarks.measure import compare, flatness
 from benchmarks.report import Results, show, write
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a second per route, little data, write nothing")
     parser.add_argument("--importtime", action="store_true", help="only show where the time of the imports goes")
     parser.add_argument("--jobs", action="store_true", help="measure the job queue only")
+    parser.add_argument("--imports", action="store_true", help="measure imports of leads only")
     chosen = parser.parse_args()
     try:
         if chosen.importtime:
@@ -59,12 +60,16 @@ def main() -> None:
         if chosen.jobs:
             jobs.run(quick=chosen.quick, say=_say)
             return
+        if chosen.imports:
+            imports.run(quick=chosen.quick, say=_say)
+            return
         require_wrk()
         results = run(QUICK if chosen.quick else FULL)
         show(results)
         if not chosen.quick:
             write(results)
         jobs.run(quick=chosen.quick, say=_say)
+        imports.run(quick=chosen.quick, say=_say)
     except BenchmarkError as error:
         sys.exit(f"benchmarks: {error}")
 

@@ -14,7 +14,7 @@ from tests.builders import User
 from tests.conformance.live import LiveServer
 from tests.conformance.mail_requests import HTML
 
-KINDS = ("mailing", "letter", "template", "segment", "lead", "send", "delivery")
+KINDS = ("mailing", "letter", "template", "audience", "reader", "send", "delivery")
 _LEAD = """
 INSERT INTO leads (org_id, id, email, email_key, name, consent, consent_at) VALUES ($1, $2, $3, $3, $4, 'granted', now())"""
 
@@ -24,7 +24,12 @@ def furnish(server: LiveServer, user: User, word: str) -> dict[str, str]:
     segment, lead = asyncio.run(_audience(server.database_url, org, word))
     campaign = _post(server, user, "/api/campaigns", {"name": f"{word} mailing", "type": "email"})["id"]
     _post(server, user, f"/api/campaigns/{campaign}/activate")
-    copy = {"kind": "email", "title": f"{word} letter", "headline": f"{word} for you", "body": "Dear {{ lead.name }}."}
+    copy = {
+        "kind": "email",
+        "title": f"{word} letter",
+        "headline": f"{word} for you",
+        "body": "Dear {{ lead.name | default('friend') }}.",
+    }
     letter = _post(server, user, f"/api/campaigns/{campaign}/content", copy)["id"]
     for move in ("submit", "approve"):
         _post(server, user, f"/api/content/{letter}/{move}")
@@ -32,7 +37,7 @@ def furnish(server: LiveServer, user: User, word: str) -> dict[str, str]:
     send = _post(server, user, f"/api/campaigns/{campaign}/send", {"content_id": letter})["id"]
     delivery = server.api(user, "GET", f"/api/deliveries?send_id={send}")["items"][0]["id"]
     asyncio.run(_unknown(server, org, UUID(send), UUID(delivery), word))
-    found = {"mailing": campaign, "letter": letter, "template": template, "segment": segment, "lead": lead}
+    found = {"mailing": campaign, "letter": letter, "template": template, "audience": segment, "reader": lead}
     return {**found, "send": send, "delivery": delivery}
 
 
@@ -43,7 +48,7 @@ async def _audience(database_url: str, org: str, word: str) -> tuple[str, str]:
         await connection.execute(_LEAD, org, lead, f"{word}.one@example.com", f"{word} one")
         await connection.execute(
             "INSERT INTO segments (org_id, id, name, filter) VALUES ($1, $2, $3, $4)",
-            *(org, segment, f"{word} segment", 'email contains "example"'),
+            *(org, segment, f"{word} audience", 'email contains "example"'),
         )
     finally:
         await connection.close()

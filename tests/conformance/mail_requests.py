@@ -53,16 +53,16 @@ def requests_for(mine: "MarketOwned") -> dict[str, list[Sent]]:
         "PATCH /api/templates/{template_id}": [Sent(body={"name": name, "html": HTML})],
         "POST /api/campaigns/{campaign_id}/send": [
             Sent(body={**mail, **when, "filter": 'email contains "example"'}),
-            Sent(body={**mail, "segment_id": mine.segment}),
+            Sent(body={**mail, "segment_id": mine.audience}),
         ],
-        "POST /api/campaigns/{campaign_id}/send/preview": [Sent(body={**mail, "lead_id": mine.lead})],
+        "POST /api/campaigns/{campaign_id}/send/preview": [Sent(body={**mail, "lead_id": mine.reader})],
         "POST /api/campaigns/{campaign_id}/send/test": [
-            Sent(body={**mail, "lead_id": mine.lead, "to": ["ada@example.com"]})
+            Sent(body={**mail, "lead_id": mine.reader, "to": ["ada@example.com"]})
         ],
         "GET /api/sends": [Sent({"campaign_id": mine.mailing, "status": "sending"})],
         "GET /api/deliveries": [
             Sent({"send_id": mine.send, "campaign_id": mine.mailing}),
-            Sent({"lead_id": mine.lead}),
+            Sent({"lead_id": mine.reader}),
         ],
         "POST /api/deliveries/{delivery_id}/resolve": [
             Sent(body={"outcome": "accepted", "note": "seen in the log"}),

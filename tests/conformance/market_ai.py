@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from tandem.market_ai.access import AI, CREATING
 from tandem.market_ai.budget.routes import VERIFY
+from tandem.market_ai.imports.uploads import IMPORTS
 from tandem.market_ai.knowledge.uploads import UPLOADS
 from tandem.market_ai.main import build
 from tandem.market_ai.sending.routes import TRIALS
@@ -21,16 +22,17 @@ _CAMPAIGN, _CONTENT = "POST /api/campaigns/{campaign_id}", "POST /api/content/{c
 
 class MarketAi(Service):
     name, package, clones = "market-ai", "tandem.market_ai", "market_clones"
-    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS, TRIALS)
+    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS, IMPORTS, TRIALS)
     full_tables = {
         "user", "session", "api_tokens", "organizations", "memberships", "invitations", "audit_events",
         "idempotency_keys", "brands", "campaigns", "content_assets", "content_versions", "content_reviews",
-        "knowledge_documents", "knowledge_chunks", "jobs", "budget_limits", "budget_accounts", "budget_calls",
-        "budget_ledger", "budget_chains", "leads", "segments", "email_templates", "sends", "deliveries",
-        "delivery_events", "tracked_links",
+        "knowledge_documents", "knowledge_chunks", "leads", "lead_consents", "suppressions", "segments", "imports",
+        "import_chunks", "jobs", "budget_limits", "budget_accounts", "budget_calls",
+        "budget_ledger", "budget_chains", "email_templates", "sends", "deliveries", "delivery_events", "tracked_links",
     }  # fmt: skip
     views = (
-        "/api/campaigns", "/api/content", "/api/brands", "/api/knowledge/documents", "/api/jobs", "/api/budget",
+        "/api/campaigns", "/api/content", "/api/brands", "/api/knowledge/documents", "/api/leads", "/api/segments",
+        "/api/suppressions", "/api/leads/imports", "/api/suppressions/imports", "/api/jobs", "/api/budget",
         "/api/budget/calls", "/api/budget/ledger", "/api/audit", "/api/organizations",
         "/api/organizations/current/members", "/api/organizations/current/invitations", "/api/templates", "/api/sends",
         "/api/deliveries",
@@ -49,7 +51,8 @@ class MarketAi(Service):
     main_writes = {
         "POST /api/templates", "POST /api/campaigns/{campaign_id}/send",
         "POST /api/campaigns", "PATCH /api/campaigns/{campaign_id}", f"{_CAMPAIGN}/content", f"{_CAMPAIGN}/generate",
-        "PATCH /api/brands/{brand_id}", "POST /api/knowledge/documents/text", "PUT /api/budget/limits",
+        "PATCH /api/brands/{brand_id}", "POST /api/knowledge/documents/text", "POST /api/leads",
+        "PATCH /api/leads/{lead_id}", "POST /api/segments", "POST /api/suppressions", "PUT /api/budget/limits",
         "POST /api/budget/calls/{call_id}/resolve", "POST /api/organizations/current/invitations",
     }  # fmt: skip
     bad_files = (
@@ -73,18 +76,9 @@ class MarketAi(Service):
 
     def needs_the_whole(self, operation: Operation) -> bool:
         dear = (
-            "/send",
-            "/api/deliveries",
-            "/api/templates",
-            "/api/mail",
-            "/u/",
-            "/o/",
-            "/c/",
-            "/api/knowledge/documents/{",
-            "/api/budget/calls/{",
-            "/members/{",
-            "/invitations",
-        )
+            "/api/knowledge/documents/{", "/api/segments/{", "/api/suppressions/{", "/imports/{", "/api/budget/calls/{",
+            "/members/{", "/invitations", "/send", "/api/deliveries", "/api/templates", "/api/mail", "/u/", "/o/", "/c/",
+        )  # fmt: skip
         return super().needs_the_whole(operation) or any(part in operation.path for part in dear)
 
     def requests_for(self, mine: MarketOwned) -> dict[str, list[Sent]]:
@@ -100,9 +94,11 @@ class MarketAi(Service):
         if place[0] == "header" or place[-1] == "organization":
             return [bob.org]
         kinds = {
-            "campaign": [bob.campaign, bob.mailing], "send": [bob.send], "delivery": [bob.delivery], "lead": [bob.lead],
-            "template": [bob.template], "segment": [bob.segment], "brand": [bob.brand], "content": [bob.content, bob.letter], "document": [bob.document],
-            "job": [bob.failed, bob.queued], "chunk": [bob.chunk], "call": [bob.call], "token": [bob.token],
+            "campaign": [bob.campaign, bob.mailing], "brand": [bob.brand], "content": [bob.content, bob.letter],
+            "document": [bob.document], "job": [bob.failed, bob.queued], "chunk": [bob.chunk],
+            "lead": [bob.lead, bob.reader], "segment": [bob.segment, bob.audience], "suppression": [bob.suppression],
+            "import": [bob.leads_ended, bob.suppressions_queued], "call": [bob.call], "token": [bob.token],
+            "template": [bob.template], "send": [bob.send], "delivery": [bob.delivery],
             "user": [bob.user.id, bob.colleague], "invitation": [bob.invitation], "object": [bob.content, bob.org],
         }  # fmt: skip
         asked = " ".join(map(str, place)) if place[-1] != "{}" else "campaign"
@@ -120,9 +116,13 @@ class MarketAi(Service):
             "GET /api/sends": [Sent({"campaign_id": bob.mailing})],
             "GET /api/deliveries": [
                 Sent({name: value})
-                for name, value in {"send_id": bob.send, "campaign_id": bob.mailing, "lead_id": bob.lead}.items()
+                for name, value in {"send_id": bob.send, "campaign_id": bob.mailing, "lead_id": bob.reader}.items()
             ],
             "GET /api/jobs": [Sent({"campaign_id": bob.campaign})],
+            "GET /api/leads": [Sent({"q": word}), Sent({"tag": word}), Sent({"filter": f"name contains {word}"})],
+            "GET /api/leads/tags": [Sent({"q": word})],
+            "GET /api/segments": [Sent({"q": word})],
+            "GET /api/suppressions": [Sent({"q": word}), Sent({"email": f"{word}@example.org"})],
             "GET /api/budget/calls": [Sent({"campaign_id": bob.campaign}), Sent({"job_id": bob.failed})],
             "GET /api/audit": [Sent(query) for query in asked],
         }
@@ -133,5 +133,8 @@ class MarketAi(Service):
         return {
             "/api/brands": {"name": f"{word} brand"},
             "/api/knowledge/documents/text": document,
+            "/api/leads": {"email": f"{word}@example.com"},
+            "/api/segments": {"name": f"{word} segment", "filter": "mailable"},
+            "/api/suppressions": {"email": f"{word}@example.org"},
             "/api/templates": template,
         }

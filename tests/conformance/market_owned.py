@@ -27,8 +27,8 @@ from tests.market_ai.job_making import begin, failed_job, queue_job
 class MarketOwned(Owned):
     """`org` is their own organization. `failed` and `queued` are jobs, `colleague` is a member, `code` an invitation's.
 
-    `mailing` is an active campaign with the approved mail `letter`, of which `lead` was sent one: `delivery`.
-    `session` is as /api/auth names it.
+    Imports are of leads and of suppressions. `session` is as /api/auth names it. `mailing` is an active campaign with
+    the approved mail `letter`, of which the lead `reader` was sent one, `delivery`; the segment `audience` has another.
     """
 
     org: str
@@ -39,6 +39,13 @@ class MarketOwned(Owned):
     queued: str
     document: str
     chunk: str
+    lead: str
+    segment: str
+    suppression: str
+    leads_queued: str
+    leads_ended: str
+    suppressions_queued: str
+    suppressions_ended: str
     call: str
     colleague: str
     invitation: str
@@ -48,8 +55,8 @@ class MarketOwned(Owned):
     mailing: str
     letter: str
     template: str
-    segment: str
-    lead: str
+    audience: str
+    reader: str
     send: str
     delivery: str
 
@@ -69,11 +76,20 @@ class MarketOwned(Owned):
             "brand_id": self.brand,
             "document_id": self.document,
             "job_id": self.queued if operation.path.endswith("/cancel") else self.failed,
+            "lead_id": self.lead,
+            "segment_id": self.segment,
+            "suppression_id": self.suppression,
+            "import_id": self._import(operation),
             "call_id": self.call,
             "user_id": self.colleague,
             "invitation_id": self.invitation,
             "token_id": self.token,
         }
+
+    def _import(self, operation: Operation) -> str:
+        if "/suppressions/" in operation.path:
+            return self.suppressions_queued if operation.path.endswith("/cancel") else self.suppressions_ended
+        return self.leads_queued if operation.path.endswith("/cancel") else self.leads_ended
 
 
 def furnish(server: LiveServer, word: str, *, whole: bool) -> MarketOwned:
@@ -85,9 +101,13 @@ def furnish(server: LiveServer, word: str, *, whole: bool) -> MarketOwned:
     ]
     copy = {"kind": "email", "title": f"{word} mail", "body": f"Our {word}."}
     content = _post(server, user, f"/api/campaigns/{campaign}/content", copy)["id"]
+    person = {"email": f"{word}@example.com", "name": word, "tags": [word], "attributes": {"plan": word}}
+    consent = {"status": "granted", "source": word, "proof": word}
+    lead = _post(server, user, "/api/leads", {**person, "consent": consent})["id"]
     failed, queued, call = asyncio.run(_jobs(server.database_url, org, UUID(campaign), word, whole=whole))
     dear = _dear(server, user, word, content) if whole else _nothing_dear()
     ids = {"brand": brand, "campaign": campaign, "content": content, "failed": failed, "queued": queued, "call": call}
+    ids["lead"] = lead
     return MarketOwned(user=user, org=org, **ids, **dear)
 
 
@@ -105,6 +125,7 @@ def _dear(server: LiveServer, user: User, word: str, content: str) -> dict[str, 
     posted = _post(server, user, f"/api/campaigns/{asset['campaign_id']}/content", reviewed)["id"]
     server.api(user, "POST", f"/api/content/{posted}/submit")
     return {
+        **_of_leads(server, user, word),
         "document": document,
         "chunk": chunks[0]["id"],
         "colleague": colleague.id,
@@ -116,9 +137,40 @@ def _dear(server: LiveServer, user: User, word: str, content: str) -> dict[str, 
     }
 
 
+def _of_leads(server: LiveServer, user: User, word: str) -> dict[str, str]:
+    """Of each kind one import that waits, and one that failed."""
+    imports = {}
+    for kind in ("leads", "suppressions"):
+        for state in ("queued", "ended"):
+            file = {"file": (f"{word}.csv", f"email,note\n{word}@example.net,{state}\n".encode(), "text/csv")}
+            imports[f"{kind}_{state}"] = server.api(user, "POST", f"/api/{kind}/imports", files=file)["id"]
+    asyncio.run(_end(server.database_url, [UUID(imports[f"{kind}_ended"]) for kind in ("leads", "suppressions")]))
+    suppressed = {"email": f"{word}@example.org", "note": word}
+    return {
+        "segment": _post(server, user, "/api/segments", {"name": f"{word} segment", "filter": f"tags has {word}"})[
+            "id"
+        ],
+        "suppression": _post(server, user, "/api/suppressions", suppressed)["id"],
+        **imports,
+    }
+
+
+async def _end(database_url: str, job_ids: list[UUID]) -> None:
+    connection = await asyncpg.connect(**parse_database_url(database_url).asyncpg_args)
+    try:
+        for job_id in job_ids:
+            await store.fail(connection.fetch, job_id, await begin(connection, job_id), "its file is gone")
+    finally:
+        await connection.close()
+
+
 def _nothing_dear() -> dict[str, str]:
     """Ids of the right shape."""
-    ids = {kind: str(uuid7()) for kind in ("document", "chunk", "invitation", *mail_owned.KINDS)}
+    imports = ("leads_queued", "leads_ended", "suppressions_queued", "suppressions_ended")
+    ids = {
+        kind: str(uuid7())
+        for kind in ("document", "chunk", "segment", "suppression", "invitation", *imports, *mail_owned.KINDS)
+    }
     return ids | dict.fromkeys(("colleague", "code", "token", "session"), NOTHING)
 
 

@@ -18,6 +18,8 @@ def requests_for(mine: "MarketOwned") -> dict[str, list[Sent]]:
         **_content(mine),
         **_brands(mine),
         **_knowledge(mine),
+        **_leads(mine),
+        **_imports(mine),
         **_jobs(mine),
         **_budget(mine),
         **_organizations(mine),
@@ -92,6 +94,50 @@ def _knowledge(mine: "MarketOwned") -> dict[str, list[Sent]]:
         "PATCH /api/knowledge/documents/{document_id}": [Sent(body=fields)],
         "GET /api/knowledge/documents/{document_id}/chunks": [Sent({"limit": 10})],
         "GET /api/knowledge/search": [Sent({"q": "ordinary", "brand_id": mine.brand})],
+    }
+
+
+def _leads(mine: "MarketOwned") -> dict[str, list[Sent]]:
+    consent = {"status": "granted", "source": "newsletter form", "at": "2026-11-01T09:00:00Z", "proof": "double opt-in"}
+    lead = {
+        "email": f"{uuid.uuid4()}@example.com",
+        "name": "Ada Lovelace",
+        "attributes": {"plan": "pro", "visits": 12},
+        "tags": ["vip"],
+        "timezone": "Europe/London",
+        "locale": "en-GB",
+    }
+    segment = {"name": f"Regulars {uuid.uuid4()}", "filter": 'consent = granted and tags has "vip"'}
+    suppression = {"email": f"{uuid.uuid4()}@example.com", "reason": "manual", "note": "Asked by phone."}
+    listed = [Sent({"q": "ordinary", "sort": "name"}), Sent({"filter": "mailable", "cursor": "", "tag": "ordinary"})]
+    return {
+        "GET /api/leads": listed,
+        "POST /api/leads": [Sent(body={**lead, "consent": consent})],
+        "PATCH /api/leads/{lead_id}": [Sent(body=lead)],
+        "GET /api/leads/tags": [Sent({"q": "ord"})],
+        "GET /api/leads/export": [Sent({"format": "json"}), Sent({"filter": "tags has ordinary"})],
+        "GET /api/leads/{lead_id}/consents": [Sent({"limit": 10})],
+        "POST /api/leads/{lead_id}/consents": [Sent(body=consent)],
+        "GET /api/segments": [Sent({"q": "ordinary"})],
+        "POST /api/segments": [Sent(body=segment)],
+        "PATCH /api/segments/{segment_id}": [Sent(body=segment)],
+        "GET /api/segments/preview": [Sent({"filter": "mailable"})],
+        "GET /api/segments/{segment_id}/leads": listed,
+        "GET /api/suppressions": [Sent({"q": "ordinary"}), Sent({"email": "ordinary@example.org"})],
+        "POST /api/suppressions": [Sent(body=suppression)],
+    }
+
+
+def _imports(mine: "MarketOwned") -> dict[str, list[Sent]]:
+    file = ("people.csv", f"Who,Address\nAda,{uuid.uuid4()}@example.com\n".encode(), "text/csv")
+    form = {"file": file, "delimiter": "comma", "mapping": '{"Who": null, "Address": "email"}'}
+    consent = {"consent": "granted", "consent_source": "fair", "consent_proof": "list of 3 May"}
+    paths = ("/api/leads/imports", "/api/suppressions/imports")
+    return {
+        "POST /api/leads/imports": [Sent(form={**form, "on_existing": "skip", "tags": "vip, new", **consent})],
+        "POST /api/suppressions/imports": [Sent(form={**form, "reason": "bounced"})],
+        **{f"GET {path}": [Sent({"status": "queued"})] for path in paths},
+        **{f"GET {path}/{{import_id}}/events": [Sent({"after": 0, "organization": mine.org})] for path in paths},
     }
 
 

@@ -19,20 +19,29 @@ from tandem.market_ai.content.routes import router as content
 from tandem.market_ai.feedback.routes import router as feedback
 from tandem.market_ai.generation.routes import router as generation
 from tandem.market_ai.idempotency.replay import Replayed, send_replayed
+from tandem.market_ai.imports.routes import BODY_LIMITS as IMPORT_LIMITS
+from tandem.market_ai.imports.routes import leads as lead_imports
+from tandem.market_ai.imports.routes import suppressions as suppression_imports
 from tandem.market_ai.job_api.hub import job_events
 from tandem.market_ai.job_api.routes import router as jobs
 from tandem.market_ai.knowledge.routes import BODY_LIMITS as KNOWLEDGE_LIMITS
 from tandem.market_ai.knowledge.routes import router as knowledge
+from tandem.market_ai.leads.routes import router as leads
 from tandem.market_ai.mailbox.routes import router as mailbox
 from tandem.market_ai.organizations.routes import invitations, management
 from tandem.market_ai.organizations.routes import router as organizations
 from tandem.market_ai.recipients.routes import router as recipients
+from tandem.market_ai.segments.routes import router as segments
 from tandem.market_ai.sending.routes import deliveries, sends
 from tandem.market_ai.sending.routes import of_campaign as sending_of_campaign
 from tandem.market_ai.settings import MarketAiSettings
+from tandem.market_ai.suppressions.routes import router as suppressions
 from tandem.market_ai.templates.routes import router as templates
 
-AREAS = ("campaigns", "brands", "content", "knowledge", "sending", "jobs", "budget", "audit", "organizations")
+AREAS = (
+    "campaigns", "brands", "content", "knowledge", "leads", "suppressions", "sending", "jobs", "budget", "audit",
+    "organizations",
+)  # fmt: skip
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
 DESCRIPTION = """
 A marketing API whose AI jobs cannot overspend, cannot be paid for twice and survive anything. Sign up at
@@ -61,6 +70,11 @@ def build(settings: MarketAiSettings) -> FastAPI:
             content,
             brands,
             knowledge,
+            lead_imports,
+            leads,
+            segments,
+            suppression_imports,
+            suppressions,
             templates,
             sending_of_campaign,
             sends,
@@ -74,7 +88,7 @@ def build(settings: MarketAiSettings) -> FastAPI:
             *accounts,
             *([mailbox] if settings.environment == "development" and settings.smtp_url is None else []),
         ],
-        body_limits=KNOWLEDGE_LIMITS,
+        body_limits=KNOWLEDGE_LIMITS | IMPORT_LIMITS,
         gate=identified,
         exception_handlers={**exception_handlers(), Replayed: send_replayed},
         running=running,

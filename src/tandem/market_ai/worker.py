@@ -14,6 +14,8 @@ from tandem.market_ai.generation.jobs import generate_content
 from tandem.market_ai.generation.schemas import GenerateContent
 from tandem.market_ai.idempotency.jobs import purge_idempotency_keys
 from tandem.market_ai.idempotency.schemas import PurgeIdempotencyKeys
+from tandem.market_ai.imports.jobs import import_rows, purge_imports
+from tandem.market_ai.imports.schemas import PurgeImports
 from tandem.market_ai.inbox.moving import inbox
 from tandem.market_ai.sending.jobs import send_email, send_test_mail, sweep_deliveries
 from tandem.market_ai.sending.schemas import SendEmail, SweepDeliveries
@@ -41,8 +43,10 @@ JOBS = Jobs(
         sweep_deliveries,
         sweep_reservations,
         forget_call_results,
+        import_rows,
         purge_expired_sessions,
         purge_idempotency_keys,
+        purge_imports,
     ],
     crons=[
         cron("sweep_reservations", "* * * * *", SweepReservations()),
@@ -50,6 +54,7 @@ JOBS = Jobs(
         cron("forget_call_results", "40 3 * * *", ForgetCallResults()),
         cron("purge_expired_sessions", "*/10 * * * *", PurgeExpiredSessions()),
         cron("purge_idempotency_keys", "20 * * * *", PurgeIdempotencyKeys()),
+        cron("purge_imports", "50 3 * * *", PurgeImports()),
     ],
     running=[inbox({"generate_content": _generate, "analyze_campaign": _analyze, "send_email": _send})],
 )

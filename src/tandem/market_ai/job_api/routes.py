@@ -3,14 +3,15 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from tandem.core.openapi import responses
 from tandem.core.responses import json_response
 from tandem.market_ai.access import AI, Organization, caller, creating, reading
 from tandem.market_ai.job_api import queries, service
-from tandem.market_ai.job_api.hub import Hub, TooManyStreams, is_over
-from tandem.market_ai.job_api.schemas import MAX_EVENT_ID, EventsQuery, JobFilter, JobOut, JobPage
+from tandem.market_ai.job_api.following import STREAM, LastEventId, follow
+from tandem.market_ai.job_api.hub import TooManyStreams
+from tandem.market_ai.job_api.schemas import EventsQuery, JobFilter, JobOut, JobPage
 from tandem.market_ai.job_api.service import JobEnded, JobNotRetryable, JobUnderWay
 from tandem.market_ai.job_api.stream import EventStream
 from tandem.market_ai.tenancy import InsufficientRole, OrgReader, OrgWriter
@@ -19,24 +20,7 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 Read = Annotated[OrgReader, reading("jobs:read")]
 Cancel = Annotated[OrgWriter, creating("jobs:write")]
 Retry = Annotated[OrgWriter, creating("jobs:write", limit=AI)]  # which may spend
-LastEventId = Annotated[
-    int | None, Header(ge=0, le=MAX_EVENT_ID, description="The last event that was received; EventSource sends it.")
-]
 _ASKED: dict[int | str, Any] = {202: {"model": JobOut, "description": "It runs, and its worker was asked to stop."}}
-_EVENT = {
-    "type": "object",
-    "description": "One event of the stream.",
-    "required": ["id", "event", "data"],
-    "properties": {
-        "id": {"type": "string", "description": "Its number, which Last-Event-ID takes."},
-        "event": {"type": "string", "examples": ["progress"]},
-        "data": {"type": "string", "contentMediaType": "application/json"},
-    },
-}
-_STREAM: dict[int | str, Any] = {
-    200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "The events, as they come."},
-    204: {"description": "The job has ended, and there is no event after that one: do not ask again."},
-}
 
 
 @router.get("", response_model=JobPage)
@@ -69,7 +53,7 @@ async def retry_job(writer: Retry, job_id: UUID) -> Response:
     "/{job_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=_STREAM | responses(TooManyStreams),
+    responses=STREAM | responses(TooManyStreams),
 )
 async def follow_job(
     request: Request,
@@ -84,9 +68,5 @@ async def follow_job(
     """
     async with caller(request, organization or query.organization, "jobs:read", "viewer") as reader:
         place = await queries.get_place(reader.connection, reader.org_id, job_id)
-    after = min(query.after if last_event_id is None else last_event_id, place["events"])
-    if is_over(place["status"], place["events"], after):
-        return Response(status_code=204)
-    hub: Hub = request.app.state.job_events
-    hub.require_room(reader.user_id)
-    return EventStream(hub, job_id, after, reader.user_id)
+    after = query.after if last_event_id is None else last_event_id
+    return follow(request, job_id, after, place, reader.user_id)

@@ -16,7 +16,8 @@ def owned(*conditions: str) -> str:
     return "WHERE " + " AND ".join(("j.owner = $1", _OURS, *conditions))
 
 
-def _error(text: str) -> str:
+def error_of(text: str) -> str:
+    """JSON of `code` and `detail`, or NULL."""
     return f"""CASE WHEN {text} IS NULL THEN NULL
     WHEN {text} ~ '^[a-z][a-z0-9_]*: ' THEN
       json_build_object('code', split_part({text}, ': ', 1), 'detail', substr({text}, strpos({text}, ': ') + 2))
@@ -27,10 +28,10 @@ def _error(text: str) -> str:
 
 
 COLUMNS = f"""j.id, j.type, j.status, j.payload->>'campaign_id' AS campaign_id, j.progress, j.result,
-  {_error("j.error")} AS error, j.attempts, {COST} AS cost, j.events AS last_event_id, j.cancel_requested_at,
+  {error_of("j.error")} AS error, j.attempts, {COST} AS cost, j.events AS last_event_id, j.cancel_requested_at,
   j.created_at, j.started_at, j.finished_at"""
 JSON = f"row_to_json((SELECT r FROM (SELECT {COLUMNS}) r))::text"
 
 _DATA = f"""CASE WHEN e.kind IN ('failed', 'retry') AND jsonb_typeof(e.data->'error') = 'string'
-  THEN e.data || jsonb_build_object('error', {_error("(e.data->>'error')")}) ELSE e.data END"""
+  THEN e.data || jsonb_build_object('error', {error_of("(e.data->>'error')")}) ELSE e.data END"""
 EVENT = f"row_to_json((SELECT r FROM (SELECT e.seq AS id, e.kind, e.at, {_DATA} AS data) r))::text"

@@ -4,18 +4,13 @@ The caller is looked up, the bytes are taken in, and a process of its own reads 
 """
 
 import hashlib
-from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
-from tandem.core.errors import BadRequest, InvalidPayload
 from tandem.core.ratelimit import Limit
 from tandem.market_ai.access import Organization, caller
+from tandem.market_ai.forms import form_fields, is_form, read_form
 from tandem.market_ai.knowledge import queries
 from tandem.market_ai.knowledge.blocks import Format, one_line
 from tandem.market_ai.knowledge.formats import UnsupportedDocument, charset_of, format_of
@@ -24,7 +19,6 @@ from tandem.market_ai.knowledge.schemas import Incoming, TextDocument, UploadFie
 
 UPLOADS = Limit("60/minute", name="knowledge-upload")
 MAX_FILENAME = 200
-MAX_FIELD = 4096  # bytes of a field that is no file
 
 _FILE = {
     "type": "string",
@@ -48,11 +42,11 @@ UPLOAD_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"mu
 
 async def uploaded(request: Request, organization: Organization = None) -> Incoming:
     """A file of a form, read."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
+    if not is_form(request):
         raise UnsupportedDocument("Send the file as multipart/form-data, in a field named `file`")
-    form = await _form(request)
+    form = await read_form(request, max_fields=len(UploadFields.model_fields))
     try:
-        fields, file = _fields(form)
+        fields, file = form_fields(form, UploadFields)
         data = await file.read()
         name, declared = file.filename or "", file.content_type or ""
     finally:
@@ -85,53 +79,3 @@ async def _known(request: Request, organization: str | None, sha256: bytes) -> b
     async with caller(request, organization, "knowledge:write", "member") as reader:
         await UPLOADS.hit(request, reader.user_id)
         return await queries.has_digest(reader.connection, reader.org_id, sha256)
-
-
-class _Parser(MultiPartParser):
-    """Starlette's, which would take a form that breaks off for a whole one, and fields of any bytes for Latin-1."""
-
-    ended = False
-
-    def on_part_end(self) -> None:
-        self._charset = "utf-8"
-        if self._current_part.file is None:
-            try:
-                self._current_part.data.decode()
-            except UnicodeDecodeError:
-                raise MultiPartException("The fields of the form are not UTF-8") from None
-        super().on_part_end()
-
-    def on_end(self) -> None:
-        self.ended = True
-
-    def discard(self) -> None:
-        for file in self._files_to_close_on_error:
-            file.close()
-
-
-async def _form(request: Request) -> FormData:
-    """Raises BadRequest."""
-    fields = len(UploadFields.model_fields)
-    async with aclosing(request.stream()) as stream:
-        parser = _Parser(request.headers, stream, max_files=1, max_fields=fields, max_part_size=MAX_FIELD)
-        try:
-            form = await parser.parse()
-        except MultiPartException as error:
-            raise BadRequest(error.message) from None
-    if not parser.ended:
-        parser.discard()
-        raise BadRequest("The form breaks off before its last boundary")
-    return form
-
-
-def _fields(form: FormData) -> tuple[UploadFields, UploadFile]:
-    """An empty field is one that was left out, as forms send them."""
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
-        raise InvalidPayload.of("file", "Field required, with a file name", "missing")
-    given: dict[str, Any] = {name: value for name, value in form.items() if name != "file" and value != ""}
-    try:
-        return UploadFields.model_validate(given), file
-    except ValidationError as error:
-        found = error.errors(include_url=False)
-        raise RequestValidationError([{**e, "loc": ("body", *e["loc"])} for e in found]) from None

@@ -1,0 +1,212 @@
+"""`python -m benchmarks --imports`: CSV files of leads through one worker, and whether its memory grows with them.
+
+Also run by `make bench`. Prints a table and writes the imports section of docs/performance.md.
+"""
+
+import asyncio
+import io
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from tandem.accounts.principal import Principal
+from tandem.core.jobs.registry import Jobs
+from tandem.core.jobs.worker import working
+from tandem.core.log import configure_logging
+from tandem.core.postgres import EmbeddedPostgres
+from tandem.core.postgres_url import parse_database_url
+from tandem.core.settings import Settings
+from tandem.market_ai.imports.jobs import import_rows
+from tandem.market_ai.imports.schemas import LeadImportFields
+from tandem.market_ai.imports.service import start_import
+from tandem.market_ai.imports.uploads import inspect_file
+from tandem.market_ai.tenancy import OrgWriter
+from tandem.ops.migrate import migrate
+from tandem.ops.services import SERVICES
+
+PAGE = Path(__file__).parents[1] / "docs/performance.md"
+BEGIN, END = "<!-- imports, written by make bench -->", "<!-- end of imports -->"
+MIN_RATE, MAX_GROWTH = 2000.0, 30.0  # rows a second; MB that the largest file may add to what the smallest one took
+SERVICE = SERVICES["market-ai"]
+FULL, QUICK = (1000, 10_000, 100_000), (100, 500, 1000)
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows a second of new leads and of the same file once more; the most that the worker's memory came to, in MB."""
+
+    rows: int
+    new: float
+    again: float
+    memory: float
+
+
+def missed(results: list[Measured]) -> Iterator[str]:
+    largest = results[-1]
+    if largest.new < MIN_RATE:
+        yield f"{largest.rows} rows: {largest.new:.0f}/s, the target is {MIN_RATE:g}/s"
+    if (growth := largest.memory - results[0].memory) > MAX_GROWTH:
+        yield f"memory grew by {growth:.0f} MB with the size of the file, the target is {MAX_GROWTH:g} MB at most"
+
+
+def serve(url: str) -> None:
+    """A worker process, as `tandem worker` is one."""
+    configure_logging(settings(url))
+    asyncio.run(_serve(url))
+
+
+async def _serve(url: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with working(settings(url), Jobs("bench", handlers=[import_rows]), stop=stop):
+        await stop.wait()
+
+
+def settings(url: str) -> Settings:
+    return SERVICE.settings_class(_env_file=None, environment="test", database_url=SecretStr(url), log_level="ERROR")
+
+
+def measure(sizes: tuple[int, ...], say: Callable[[str], None]) -> list[Measured]:
+    """On a durable Postgres of its own, that is deleted afterwards; each size for an organization of its own."""
+    with _postgres() as url, _worker(url) as process:
+        results = []
+        for rows in sizes:
+            say(f"import of {rows} leads")
+            results.append(asyncio.run(_measure(url, rows, process)))
+        return results
+
+
+async def _measure(url: str, rows: int, process: psutil.Process) -> Measured:
+    connection = await asyncpg.connect(**parse_database_url(url).asyncpg_args)
+    try:
+        org_id = f"org-{rows}"
+        await connection.execute("INSERT INTO organizations (id, name) VALUES ($1, $1)", org_id)
+        data = _file(rows)
+        new, memory = await _import(connection, org_id, data, rows, process)
+        again, _ = await _import(connection, org_id, data, rows, process)
+        made = await connection.fetchval("SELECT count(*) FROM leads WHERE org_id = $1", org_id)
+        assert made == rows
+        return Measured(rows, new, again, memory)
+    finally:
+        await connection.close()
+
+
+async def _import(connection: Any, org_id: str, data: bytes, rows: int, process: psutil.Process) -> tuple[float, float]:
+    """Rows a second from the job's start to its end, and the most memory the worker was seen with."""
+    principal = Principal(
+        user_id="bench", via="session", actor="session:bench", scopes=None, org_id=org_id, role="admin"
+    )
+    incoming = inspect_file("leads", io.BytesIO(data), "leads.csv", LeadImportFields())
+    async with connection.transaction():
+        await start_import(OrgWriter(principal, connection, org_id, "admin"), "leads", incoming)
+    memory = 0
+    while True:
+        job = await connection.fetchrow(
+            "SELECT status, finished_at - started_at AS took FROM jobs ORDER BY id DESC LIMIT 1"
+        )
+        memory = max(memory, process.memory_info().rss)
+        if job["status"] not in {"queued", "running"}:
+            assert job["status"] == "succeeded", job["status"]
+            return rows / job["took"].total_seconds(), memory / MEGABYTE
+        await asyncio.sleep(0.02)
+
+
+def _file(rows: int) -> bytes:
+    lines = ["email,name,tags,consent,consent source,city,plan,visits"]
+    lines += [
+        f'lead{n}@example.com,Lead Number {n},"customer,{n % 50}",granted,newsletter form,Berlin,pro,{n}'
+        for n in range(rows)
+    ]
+    return "\n".join(lines).encode()
+
+
+@contextmanager
+def _postgres() -> Iterator[str]:
+    folder = Path(tempfile.mkdtemp(prefix="tandem-bench-imports-"))
+    folder.chmod(0o711)  # for the unprivileged user that runs the server for root
+    try:
+        with EmbeddedPostgres(folder / "postgres") as server:
+            server.create_database("imports")
+            migrate(SERVICE, server.url("imports"))
+            yield server.url("imports")
+            server.destroy()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _worker(url: str) -> Iterator[psutil.Process]:
+    """Forked from a process that has imported everything."""
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.imports"])
+    process = context.Process(target=serve, args=(url,))
+    process.start()
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.join(30)
+        process.kill()
+        process.join()
+
+
+def show(results: list[Measured]) -> None:
+    table = Table(title="Imports", title_justify="left")
+    for column in ("leads in the file", "new, rows/s", "once more, rows/s", "memory of the worker"):
+        table.add_column(column, justify="right")
+    for row in rows(results):
+        table.add_row(*row)
+    console = Console(width=120)
+    console.print(table)
+    for line in missed(results):
+        console.print(f"[red]missed[/] {line}", highlight=False)
+
+
+def rows(results: list[Measured]) -> Iterator[tuple[str, str, str, str]]:
+    for one in results:
+        yield f"{one.rows:,}", f"{one.new:,.0f}", f"{one.again:,.0f}", f"{one.memory:.0f} MB"
+
+
+def write(results: list[Measured], page: Path = PAGE) -> None:
+    """Replace the imports section, or add it at the end."""
+    text = page.read_text() if page.exists() else "# Performance\n"
+    if BEGIN not in text:
+        text = f"{text.rstrip()}\n\n## Imports\n\n{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = [
+        f"Measured on {datetime.now(UTC).date()}: eight columns, two of them a consent, on a durable Postgres.",
+        "",
+    ]
+    lines += ["| leads in the file | new, rows/s | the same file once more, rows/s | memory of the worker |"]
+    lines += ["|--:|--:|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows(results)), ""]
+    lines += [
+        f"Targets: at least {MIN_RATE:g} new rows/s, and at most {MAX_GROWTH:g} MB more for the largest file.",
+        "",
+    ]
+    lines += [f"- missed in this run: {line}" for line in missed(results)] or ["Every target was met in this run."]
+    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
+
+
+def run(*, quick: bool, say: Callable[[str], None]) -> None:
+    """Measure, show, and unless it is quick write."""
+    results = measure(QUICK if quick else FULL, say)
+    show(results)
+    if not quick:
+        write(results)
