@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks import imports, jobs
+from benchmarks import imports, jobs, mail
 from benchmarks.load import BenchmarkError, require_wrk
 from benchmarks.measure import compare, flatness
 from benchmarks.report import Results, show, write
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--importtime", action="store_true", help="only show where the time of the imports goes")
     parser.add_argument("--jobs", action="store_true", help="measure the job queue only")
     parser.add_argument("--imports", action="store_true", help="measure imports of leads only")
+    parser.add_argument("--mail", action="store_true", help="measure sending only")
     chosen = parser.parse_args()
     try:
         if chosen.importtime:
@@ -63,6 +64,9 @@ def main() -> None:
         if chosen.imports:
             imports.run(quick=chosen.quick, say=_say)
             return
+        if chosen.mail:
+            mail.run(quick=chosen.quick, say=_say)
+            return
         require_wrk()
         results = run(QUICK if chosen.quick else FULL)
         show(results)
@@ -70,6 +74,7 @@ def main() -> None:
             write(results)
         jobs.run(quick=chosen.quick, say=_say)
         imports.run(quick=chosen.quick, say=_say)
+        mail.run(quick=chosen.quick, say=_say)
     except BenchmarkError as error:
         sys.exit(f"benchmarks: {error}")
 
