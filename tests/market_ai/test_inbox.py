@@ -23,6 +23,7 @@ from tandem.market_ai.inbox import moving
 from tandem.market_ai.inbox.lists import QUEUE, REJECTED, TAKEN, Lists
 from tandem.market_ai.inbox.messages import Taken
 from tandem.market_ai.inbox.moving import Inbox, inbox
+from tandem.market_ai.sending.schemas import SendEmail
 from tests.core.jobs_service import QUICK, until
 from tests.redis_server import RedisServer, needs_redis
 
@@ -44,7 +45,11 @@ async def analysis(job, payload):
     return {"campaign": str(payload.campaign_id)}
 
 
-MAKERS = {"generate_content": generate, "analyze_campaign": analyze}
+def send(message, org_id):
+    return SendEmail.pushed(message)
+
+
+MAKERS = {"generate_content": generate, "analyze_campaign": analyze, "send_email": send}
 JOBS = Jobs("test-worker", handlers=[analysis], running=[inbox(MAKERS)])
 
 

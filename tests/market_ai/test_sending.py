@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from tandem.market_ai.sender import links_of
 from tandem.market_ai.sending import run
-from tandem.market_ai.sending.schemas import SweepDeliveries
+from tandem.market_ai.sending.schemas import SendEmail, SweepDeliveries
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.suppressions.service import suppress
 from tests.market_ai.conftest import MakeMember
@@ -254,6 +254,25 @@ async def test_what_cannot_be_sent_is_refused_with_its_reason(
     other = await make_campaign(market, ada)
     answer = await post(market, ada, f"/api/campaigns/{other['id']}/send", {"content_id": content})
     assert (answer.status_code, answer.json()["code"], answer.json()["state"]) == (409, "campaign_not_active", "draft")
+
+
+async def test_a_send_that_was_pushed_onto_the_queue_is_ordered_once_by_its_job(
+    market: httpx2.AsyncClient, member: MakeMember, market_settings: MarketAiSettings, market_url: str, smtp: SmtpServer
+) -> None:
+    ada = await member()
+    await make_leads(market_url, ada.org_id, "one@a.test", "two@a.test")
+    campaign, content = await make_mail(market, ada)
+    message = {"type": "send_email", "campaign_id": campaign["id"], "content_id": content, "from_name": "Grace"}
+    async with a_worker(market_settings), connected(market_url) as connection:
+        first = str(await queue_job(connection, ada.org_id, SendEmail.pushed(message)))
+        job = await ended(market, ada, first)
+        assert (job["status"], job["result"]["accepted"], job["result"]["send_id"]) == ("succeeded", 2, first)
+        again = str(await queue_job(connection, ada.org_id, SendEmail.pushed(message)))
+        job = await ended(market, ada, again)
+        assert (job["status"], job["error"]["code"]) == ("failed", "audience_empty")
+    assert sorted(one["to"] for one in smtp.taken()) == ["one@a.test", "two@a.test"]
+    assert {message["From"] for message in smtp.messages()} == {"Grace <news@bakery.test>"}
+    assert await audited(market, ada, first) == ["send.ordered"]
 
 
 async def test_a_scheduled_send_waits_for_its_time_where_it_is_scheduled(

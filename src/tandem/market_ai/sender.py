@@ -41,7 +41,7 @@ def sender_of(settings: MarketAiSettings) -> Sender:
     """Raises MailNotConfigured, in production, when SMTP_URL or MAIL_FROM is missing."""
     if settings.deployed and (settings.smtp_url is None or settings.mail_from is None or settings.public_url is None):
         raise MailNotConfigured("The operator has to set SMTP_URL, MAIL_FROM and PUBLIC_URL first", retry_after=3600)
-    mailbox = Mailbox.parse(settings.mail_from or "Market AI <news@localhost>")
+    mailbox = mailbox_of(settings)
     return_path = settings.mail_return_path
     return Sender(
         mailer_of(settings, mailbox.domain),
@@ -52,6 +52,11 @@ def sender_of(settings: MarketAiSettings) -> Sender:
         settings.mail_postal_address or "",
         tagged=return_path is not None,
     )
+
+
+def mailbox_of(settings: MarketAiSettings) -> Mailbox:
+    """Who mails are from."""
+    return Mailbox.parse(settings.mail_from or "Market AI <news@localhost>")
 
 
 def links_of(settings: MarketAiSettings) -> Links:

@@ -14,7 +14,7 @@ from tandem.core.responses import json_response
 from tandem.market_ai.access import creating, reading, writing
 from tandem.market_ai.campaigns.service import CampaignArchived
 from tandem.market_ai.saved import saved_response
-from tandem.market_ai.sender import MailNotConfigured, Sender, sender_of
+from tandem.market_ai.sender import MailNotConfigured, Sender, mailbox_of, sender_of
 from tandem.market_ai.sending import queries, service
 from tandem.market_ai.sending.planning import (
     AudienceEmpty,
@@ -131,7 +131,7 @@ async def list_deliveries(reader: Read, query: Annotated[DeliveryFilter, Query()
 @deliveries.get("/{delivery_id}", response_model=DeliveryOut)
 async def get_delivery(request: Request, reader: Read, delivery_id: UUID) -> Response:
     """With its Message-ID, under which mail servers know it, and what was heard of it."""
-    domain = _sender(request).mailbox.domain
+    domain = mailbox_of(request.app.state.settings).domain
     return json_response(await queries.get_delivery(reader.connection, reader.org_id, delivery_id, domain))
 
 
@@ -140,7 +140,7 @@ async def get_delivery(request: Request, reader: Read, delivery_id: UUID) -> Res
 )
 async def resolve_delivery(request: Request, writer: Manage, delivery_id: UUID, data: Resolution) -> Response:
     """For managers. What became of a delivery that is `unknown`; only `send_again` sends it once more."""
-    domain = _sender(request).mailbox.domain
+    domain = mailbox_of(request.app.state.settings).domain
     return json_response(await service.resolve_delivery(writer, delivery_id, data, domain))
 
 

@@ -83,9 +83,12 @@ class Run:
     async def hand_over(self) -> bool:
         """Until nothing is due; False when nothing was. Raises ServerUnusable; what was claimed is given back then."""
         before = self._told.claimed
-        async with anyio.create_task_group() as group:
-            for _ in range(self._lanes):
-                group.start_soon(self._lane)
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(self._lanes):
+                    group.start_soon(self._lane)
+        except BaseExceptionGroup as errors:  # what befell one lane is what the job ends with
+            raise _first(errors) from None
         await self.ask(self.hand.release)
         if self._failure is not None:
             raise self._failure
@@ -245,6 +248,13 @@ class Run:
         standing = await self.ask(self.hand.standing)
         done = 1 - (standing["waiting"] + standing["in_hand"]) / max(1, self._planned)
         await self.job.progress(done, accepted=standing["accepted"], waiting=standing["waiting"])
+
+
+def _first(errors: BaseExceptionGroup) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _due(taken: tuple[float, Any]) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
@@ -30,8 +31,14 @@ def _ascii_address(text: str) -> str:
     return address
 
 
+@lru_cache(maxsize=1)
+def _zones() -> set[str]:
+    """Reading them takes a walk through the database's files."""
+    return available_timezones()
+
+
 def _zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _zones():
         raise PydanticCustomError("unknown_timezone", "is no time zone of the IANA database, as in Europe/Berlin")
     return name
 
