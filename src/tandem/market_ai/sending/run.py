@@ -36,7 +36,7 @@ MAX_TRIES = 10  # of one mail, when the server says "not now"
 BATCH = 40  # deliveries claimed at once
 SLICE = 600.0  # seconds a run goes on before another job takes over
 OUTAGE = 120.0  # seconds that the database may be away
-SHOWN = 1.0  # seconds between two progress events
+SHOWN = 2.0  # seconds between two progress events
 RECONNECTS = (0.2, 1.0, 3.0)  # seconds before each further attempt to reach the mail server
 AT_ONCE = 8  # statements of all runs of a process: other jobs need the pool too
 _PASSING = {"40001", "40P01", "55P03", "57014"}  # another writer, or a time-out
@@ -158,9 +158,7 @@ class Run:
             await self._refused(delivery, refused)
             return
         except MailNotSent as error:
-            await self.ask(lambda c: self.hand.take_back(c, delivery["id"], self._retry.first))
-            if not error.connected:
-                self._failure = self._failure or ServerUnusable(str(error))
+            await self._not_sent(delivery, error)
             return
         with self.job.uninterrupted():
             if not await self._marked(delivery):
@@ -171,9 +169,7 @@ class Run:
             except MailRefused as refused:
                 await self._refused(delivery, refused)
             except MailNotSent as error:
-                wait = self._retry.first
-                log.info("mail_not_sent", delivery_id=str(delivery["id"]), reason=str(error))
-                await self.ask(lambda c: self.hand.take_back(c, delivery["id"], wait))
+                await self._not_sent(delivery, error)
             except MailOutcomeUnknown as error:
                 log.warning("mail_outcome_unknown", delivery_id=str(delivery["id"]), reason=str(error))
                 await self._settle(delivery, "unknown", "no_answer", str(error))
@@ -203,17 +199,29 @@ class Run:
         await self.ask(lambda c: self.hand.take_back(c, delivery["id"], timedelta(0)))
         return False
 
+    async def _not_sent(self, delivery: Any, error: MailNotSent) -> None:
+        """A server that is away is no fault of this mail, one that hangs up on it may be."""
+        log.info("mail_not_sent", delivery_id=str(delivery["id"]), reason=str(error))
+        if error.connected:
+            await self._later(delivery, str(error))
+            return
+        await self.ask(lambda c: self.hand.take_back(c, delivery["id"], self._retry.first))
+        self._failure = self._failure or ServerUnusable(str(error))
+
+    async def _later(self, delivery: Any, said: str) -> None:
+        tries = delivery["tries"] + 1
+        if tries >= MAX_TRIES:
+            await self._settle(delivery, "failed", "deferred_too_often", said)
+        else:
+            await self._settle(delivery, "planned", "deferred", said, self._retry.delay(tries))
+
     async def _refused(self, delivery: Any, refused: MailRefused) -> None:
         said = str(refused)
         if refused.stage == "sender" and refused.permanent:
             await self.ask(lambda c: self.hand.take_back(c, delivery["id"], self._retry.first))
             self._failure = self._failure or ServerUnusable(f"the mail server refuses the sender: {said}")
         elif not refused.permanent:
-            tries = delivery["tries"] + 1
-            if tries >= MAX_TRIES:
-                await self._settle(delivery, "failed", "deferred_too_often", said)
-            else:
-                await self._settle(delivery, "planned", "deferred", said, self._retry.delay(tries))
+            await self._later(delivery, said)
         elif refused.stage == "recipient" and (refused.enhanced or refused.code) in _NOBODY | _NOBODY_CODES:
             await self._bounced(delivery, said)
         else:

@@ -32,6 +32,7 @@ from tandem.market_ai.sending.schemas import (
     TrialRequest,
 )
 from tandem.market_ai.sending.states import PAST, SENDS, Move
+from tandem.market_ai.suppressions.schemas import Reason
 from tandem.market_ai.suppressions.service import suppress
 from tandem.market_ai.tenancy import OrgWriter
 
@@ -43,7 +44,10 @@ HEARD: dict[str, str] = {  # the column that keeps when it was first heard
     "clicked": "clicked_at",
     "unsubscribed": "unsubscribed_at",
 }
-_SUPPRESSES = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
+_SUPPRESSES: dict[str, Reason] = {"bounced": "bounced", "complained": "complained", "unsubscribed": "unsubscribed"}
+_ADDRESSES = """
+SELECT d.email_key, l.email_key AS present_key
+  FROM deliveries d LEFT JOIN leads l ON l.org_id = d.org_id AND l.id = d.lead_id WHERE d.org_id = $1 AND d.id = $2"""
 _EVENT = """
 INSERT INTO delivery_events (org_id, id, delivery_id, kind, source, external_id, bot, detail, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()))
@@ -205,19 +209,11 @@ async def hear(  # noqa: PLR0917 - what an event is made of
     A hard bounce, a complaint and an unsubscription suppress the address in this transaction. What only a mail that
     arrived can cause settles one whose outcome was unknown.
     """
-    row = await connection.fetchrow(
-        "SELECT email_key FROM deliveries WHERE org_id = $1 AND id = $2", org_id, delivery_id
-    )
+    row = await connection.fetchrow(_ADDRESSES, org_id, delivery_id)
     if row is None:
         return False
-    reason = _SUPPRESSES.get(kind)
-    if reason is not None and row["email_key"] is not None:  # before the delivery: a hand-over locks the lead first
-        actor = f"service:{source}"
-        if await suppress(connection, org_id, row["email_key"], reason, source=source, actor=actor):  # type: ignore[arg-type]
-            about, action = {"reason": reason}, "suppression.added"
-            await record_system(
-                connection, org_id, actor, action, object_type="delivery", object_id=delivery_id, **about
-            )
+    if (reason := _SUPPRESSES.get(kind)) is not None:  # before the delivery: a hand-over locks the lead first
+        await _suppress(connection, org_id, delivery_id, row, reason, source)
     event = (org_id, uuid7(), delivery_id, kind, source, external_id[:200], bot, detail and detail[:500], at)
     heard = await connection.fetchval(_EVENT, *event)
     if heard is None:
@@ -231,6 +227,18 @@ async def hear(  # noqa: PLR0917 - what an event is made of
             *(org_id, delivery_id, heard),
         )
     return True
+
+
+async def _suppress(  # noqa: PLR0917 - what a suppression is made of
+    connection: Connection, org_id: str, delivery_id: UUID, row: Any, reason: Reason, source: str
+) -> None:
+    """The address that was written to; and that of a lead who changed it since and wants no more mail."""
+    keys = {row["email_key"]} if reason == "bounced" else {row["email_key"], row["present_key"]}
+    actor = f"service:{source}"
+    for key in sorted(keys - {None}):
+        if await suppress(connection, org_id, key, reason, source=source, actor=actor):
+            what = {"object_type": "delivery", "object_id": str(delivery_id)}
+            await record_system(connection, org_id, actor, "suppression.added", **what, reason=reason)
 
 
 async def tracked_url(connection: Connection, org_id: str, send_id: UUID, number: int) -> str | None:
