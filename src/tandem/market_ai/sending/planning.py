@@ -15,15 +15,16 @@ from tandem.market_ai.mail.writing import Copy, check_copy
 from tandem.market_ai.sending.schemas import Composition, SendRequest
 from tandem.market_ai.templates.service import layout_of
 
+PATIENCE = 120.0  # seconds for a row for each of many leads, whatever STATEMENT_TIMEOUT is for requests
 MANY = 1000  # rows after which the planner needs new statistics
 _CHANNEL = ("subject", "preheader", "url")
 _OF_A_LEAD = {"email", "name", "locale", "timezone", "tags"}
-# Who has had a mail of the campaign, or is to have one, gets no other.
-_AUDIENCE = """
-  FROM leads l WHERE l.org_id = $1 AND {mailable} AND {condition}
-   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.org_id = l.org_id AND d.campaign_id = $2
-                   AND (d.lead_id = l.id OR d.email_key = l.email_key))"""
-
+_AUDIENCE = "FROM leads l WHERE l.org_id = $1 AND {mailable} AND {condition}"
+# A hashed set, for any number of leads and whatever the planner knows of them. The INSERT goes without: while it fills
+# the table, looking there for each lead takes time that grows with the square, and its unique keys know it anyway.
+_NOT_YET = """
+ AND l.id NOT IN (SELECT d.lead_id FROM deliveries d
+                   WHERE d.org_id = $1 AND d.campaign_id = $2 AND d.lead_id IS NOT NULL)"""
 _ORDER = """
 INSERT INTO sends (org_id, id, campaign_id, content_id, content_version, template_id, segment_id, filter, copy,
                    from_name, reply_to, track_opens, track_clicks, status, starts_at, timezone, created_by)
@@ -94,8 +95,8 @@ async def plan(  # noqa: PLR0917 - what a send is made of
     """The send and its deliveries; how many these are. Raises NotFound, InvalidPayload and the conflicts above."""
     await require_active(connection, org_id, campaign_id)
     copy, version = await compose(connection, org_id, campaign_id, data)
-    condition, arg = await _audience(connection, org_id, data, Args([org_id, campaign_id]))
-    await _require_fields(connection, copy, condition, Args(arg))
+    audience, arg = await _audience(connection, org_id, data, Args([org_id, campaign_id]))
+    await _require_fields(connection, copy, audience + _NOT_YET, Args(arg))
     starts_at = data.schedule.instant if data.schedule else None
     await connection.execute(
         _ORDER,
@@ -103,11 +104,13 @@ async def plan(  # noqa: PLR0917 - what a send is made of
         *(json.dumps(asdict(copy)), data.from_name, data.reply_to, data.track_opens, data.track_clicks),
         *("scheduled" if starts_at else "sending", starts_at, data.schedule.timezone if data.schedule else None, actor),
     )
+    # Who has had a mail of the campaign, or is to have one, gets no other.
     sql = f"""
 INSERT INTO deliveries (org_id, send_id, campaign_id, lead_id, email_key, domain, next_try_at)
 SELECT l.org_id, {arg(send_id)}, $2, l.id, l.email_key, split_part(l.email_key, '@', 2),
-       greatest({arg(starts_at)}::timestamptz, now()) {condition} ON CONFLICT DO NOTHING"""
-    planned = int((await connection.execute(sql, *arg)).rpartition(" ")[2])
+       greatest({arg(starts_at)}::timestamptz, now()) {audience} ON CONFLICT DO NOTHING"""
+    await connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE:.0f}s'")
+    planned = int((await connection.execute(sql, *arg, timeout=PATIENCE + 5)).rpartition(" ")[2])
     if not planned:
         raise AudienceEmpty("Nobody may be written to, or everybody has had a mail of this campaign")
     await connection.execute("UPDATE sends SET planned = $3 WHERE org_id = $1 AND id = $2", org_id, send_id, planned)
@@ -140,7 +143,7 @@ def _check_fields(copy: Copy) -> None:
             raise TemplateFault(f"a lead has no {path[0]}; what you keep of leads is in lead.attributes")
 
 
-async def _require_fields(connection: Connection, copy: Copy, condition: str, arg: Args) -> None:
+async def _require_fields(connection: Connection, copy: Copy, audience: str, arg: Args) -> None:
     """Raises MergeFieldsMissing, so that it is not found out when half of the mails are gone."""
     fields = sorted(path for path in copy.fields() if path[0] not in {"email", "tags"} and path != ("attributes",))
     if not fields:
@@ -150,7 +153,7 @@ async def _require_fields(connection: Connection, copy: Copy, condition: str, ar
         value = f"l.attributes #>> {arg(list(path[1:]))}::text[]" if path[0] == "attributes" else f"l.{path[0]}"
         lacking = f"FILTER (WHERE nullif({value}, '') IS NULL)"
         shown.append(f"count(*) {lacking}, min(l.id::text) {lacking}")
-    row = await fetch_one(connection, f"SELECT {', '.join(shown)} {condition}", *arg)
+    row = await fetch_one(connection, f"SELECT {', '.join(shown)} {audience}", *arg)
     missing: list[dict[str, Any]] = [
         {"field": ".".join(path), "leads": row[2 * index], "example": row[2 * index + 1]}
         for index, path in enumerate(fields)
