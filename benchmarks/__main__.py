@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from benchmarks import imports, jobs, market_ai
+from benchmarks import imports, jobs, mail, market_ai
 from benchmarks.load import BenchmarkError, require_wrk
 from benchmarks.measure import compare, flatness
 from benchmarks.report import Results, show, write
@@ -29,7 +29,7 @@ from tandem.ops.services import SERVICES
 SERVICE = SERVICES["momentum"]
 DATABASE = "benchmark"
 MEGABYTE = 1_000_000
-PARTS: dict[str, Any] = {"jobs": jobs, "market-ai": market_ai, "imports": imports}
+PARTS: dict[str, Any] = {"jobs": jobs, "market-ai": market_ai, "imports": imports, "mail": mail}
 """What is measured after Momentum, each with a section of its own; or alone."""
 
 

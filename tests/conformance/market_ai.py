@@ -9,9 +9,10 @@ from tandem.market_ai.budget.routes import VERIFY
 from tandem.market_ai.imports.uploads import IMPORTS
 from tandem.market_ai.knowledge.uploads import UPLOADS
 from tandem.market_ai.main import build
+from tandem.market_ai.sending.routes import TRIALS
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.webhooks.routes import SENDING as WEBHOOK_SENDING
-from tests.conformance import market_owned, market_requests
+from tests.conformance import mail_requests, market_owned, market_requests
 from tests.conformance.live import NOWHERE, LiveServer, values_for
 from tests.conformance.market_owned import MarketOwned
 from tests.conformance.operations import Operation, Place, Sent
@@ -22,7 +23,7 @@ _CAMPAIGN, _CONTENT = "POST /api/campaigns/{campaign_id}", "POST /api/content/{c
 
 class MarketAi(Service):
     name, package, clones = "market-ai", "tandem.market_ai", "market_clones"
-    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS, IMPORTS, WEBHOOK_SENDING)
+    limits = (*Service.limits, CREATING, AI, VERIFY, UPLOADS, IMPORTS, TRIALS, WEBHOOK_SENDING)
     full_tables = {
         "user", "session", "api_tokens", "organizations", "memberships", "invitations", "audit_events",
         "idempotency_keys", "brands", "campaigns", "content_assets", "content_versions", "content_reviews",
@@ -30,12 +31,14 @@ class MarketAi(Service):
         "import_chunks", "jobs", "budget_limits", "budget_accounts", "budget_calls",
         "budget_ledger", "budget_chains", "campaign_metrics", "campaign_reports",
         "webhook_endpoints", "webhook_messages", "webhook_deliveries", "webhook_attempts",
+        "email_templates", "sends", "deliveries", "delivery_events", "tracked_links",
     }  # fmt: skip
     views = (
         "/api/campaigns", "/api/content", "/api/brands", "/api/knowledge/documents", "/api/leads", "/api/segments",
         "/api/suppressions", "/api/leads/imports", "/api/suppressions/imports", "/api/jobs", "/api/budget",
         "/api/budget/calls", "/api/budget/ledger", "/api/audit", "/api/webhooks", "/api/organizations",
         "/api/organizations/current/members", "/api/organizations/current/invitations",
+        "/api/templates", "/api/sends", "/api/deliveries",
     )  # fmt: skip
     somewhere = "/api/campaigns"
     sweeping = ("POST /api/auth/revoke-other-sessions", "POST /api/auth/revoke-sessions")
@@ -46,8 +49,10 @@ class MarketAi(Service):
         f"{_CONTENT}/approve": (f"{_CONTENT}/submit",),
         f"{_CONTENT}/reject": (f"{_CONTENT}/submit",),
         f"{_CONTENT}/publish": (f"{_CONTENT}/submit", f"{_CONTENT}/approve"),
+        "POST /api/sends/{send_id}/resume": ("POST /api/sends/{send_id}/pause",),
     }
     main_writes = {
+        "POST /api/templates", "POST /api/campaigns/{campaign_id}/send",
         "POST /api/campaigns", "PATCH /api/campaigns/{campaign_id}", f"{_CAMPAIGN}/content", f"{_CAMPAIGN}/generate",
         "PATCH /api/brands/{brand_id}", "POST /api/knowledge/documents/text", "POST /api/leads",
         "PATCH /api/leads/{lead_id}", "POST /api/segments", "POST /api/suppressions", "PUT /api/budget/limits",
@@ -69,7 +74,7 @@ class MarketAi(Service):
     )
 
     def build(self, database_url: str = NOWHERE, **values: Any) -> FastAPI:
-        return build(MarketAiSettings(**values_for(database_url, **values)))
+        return build(MarketAiSettings(**values_for(database_url, **mail_requests.SETTINGS, **values)))
 
     def furnish(self, server: LiveServer, word: str = "ordinary", *, whole: bool = False) -> MarketOwned:
         return market_owned.furnish(server, word, whole=whole)
@@ -77,7 +82,7 @@ class MarketAi(Service):
     def needs_the_whole(self, operation: Operation) -> bool:
         dear = (
             "/api/knowledge/documents/{", "/api/segments/{", "/api/suppressions/{", "/imports/{", "/api/budget/calls/{",
-            "/members/{", "/invitations",
+            "/members/{", "/invitations", "/send", "/api/deliveries", "/api/templates", "/api/mail", "/u/", "/o/", "/c/",
         )  # fmt: skip
         return super().needs_the_whole(operation) or any(part in operation.path for part in dear)
 
@@ -89,16 +94,19 @@ class MarketAi(Service):
             return [bob.session, bob.user.token]
         if place[-1] == "number":
             return []  # of a version: counted in each content
+        if place == ("path", "token"):
+            return []  # whoever has the link of a mail may use it
         if place[0] == "header" or place[-1] == "organization":
             return [bob.org]
         kinds = {
-            "campaign": [bob.campaign], "brand": [bob.brand], "content": [bob.content], "document": [bob.document],
-            "job": [bob.failed, bob.queued], "chunk": [bob.chunk], "lead": [bob.lead],
-            "segment": [bob.segment], "suppression": [bob.suppression],
+            "campaign": [bob.campaign, bob.mailing], "brand": [bob.brand], "content": [bob.content, bob.letter],
+            "document": [bob.document], "job": [bob.failed, bob.queued], "chunk": [bob.chunk],
+            "lead": [bob.lead, bob.reader], "segment": [bob.segment, bob.audience], "suppression": [bob.suppression],
             "import": [bob.leads_ended, bob.suppressions_queued], "call": [bob.call], "token": [bob.token],
             "report": [bob.report],
+            "template": [bob.template], "send": [bob.send], "delivery": [bob.delivery, bob.telling],
             "user": [bob.user.id, bob.colleague], "invitation": [bob.invitation], "object": [bob.content, bob.org],
-            "webhook": [bob.webhook], "delivery": [bob.delivery],
+            "webhook": [bob.webhook],
         }  # fmt: skip
         asked = " ".join(map(str, place)) if place[-1] != "{}" else "campaign"
         same = [one for kind, ids in kinds.items() if kind in asked for one in ids]
@@ -108,10 +116,15 @@ class MarketAi(Service):
         page = server.api(bob.user, "GET", "/api/audit?cursor=&limit=1")
         assert page["next_cursor"]
         asked = [{"object_id": bob.campaign}, {"user_id": bob.user.id}, {"cursor": page["next_cursor"]}]
-        named = ("campaigns", "brands", "knowledge/documents", "knowledge/search")
+        named = ("campaigns", "brands", "templates", "knowledge/documents", "knowledge/search")
         return {
             **{f"GET /api/{path}": [Sent({"q": word})] for path in named},
             "GET /api/content": [Sent({"campaign_id": bob.campaign}), Sent({"job_id": bob.failed})],
+            "GET /api/sends": [Sent({"campaign_id": bob.mailing})],
+            "GET /api/deliveries": [
+                Sent({name: value})
+                for name, value in {"send_id": bob.send, "campaign_id": bob.mailing, "lead_id": bob.reader}.items()
+            ],
             "GET /api/jobs": [Sent({"campaign_id": bob.campaign})],
             "GET /api/leads": [Sent({"q": word}), Sent({"tag": word}), Sent({"filter": f"name contains {word}"})],
             "GET /api/leads/tags": [Sent({"q": word})],
@@ -123,10 +136,12 @@ class MarketAi(Service):
 
     def same_name(self, word: str) -> dict[str, Any]:
         document = {"title": f"{word} facts", "text": f"What one should know of {word}."}
+        template = {"name": f"{word} template", "html": mail_requests.HTML}
         return {
             "/api/brands": {"name": f"{word} brand"},
             "/api/knowledge/documents/text": document,
             "/api/leads": {"email": f"{word}@example.com"},
             "/api/segments": {"name": f"{word} segment", "filter": "mailable"},
             "/api/suppressions": {"email": f"{word}@example.org"},
+            "/api/templates": template,
         }

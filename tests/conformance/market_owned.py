@@ -23,6 +23,7 @@ from tandem.market_ai.webhooks.queries import find_due
 from tandem.market_ai.webhooks.schemas import DeliverWebhook
 from tandem.market_ai.webhooks.sending import Outcome
 from tests.builders import User
+from tests.conformance import mail_owned, mail_requests
 from tests.conformance.live import LiveServer, values_for
 from tests.conformance.operations import Operation
 from tests.conformance.service import NOTHING, Owned
@@ -33,7 +34,8 @@ from tests.market_ai.job_making import begin, failed_job, queue_job
 class MarketOwned(Owned):
     """`org` is their own organization. `failed` and `queued` are jobs, `colleague` is a member, `code` an invitation's.
 
-    Imports are of leads and of suppressions. `session` is as /api/auth names it.
+    Imports are of leads and of suppressions. `session` is as /api/auth names it. `mailing` is an active campaign with
+    the approved mail `letter`, of which the lead `reader` was sent one, `delivery`; the segment `audience` has another.
     """
 
     org: str
@@ -60,7 +62,14 @@ class MarketOwned(Owned):
     session: str
     webhook: str
     signing_secret: str
+    mailing: str
+    letter: str
+    template: str
+    audience: str
+    reader: str
+    send: str
     delivery: str
+    telling: str
 
     @property
     def owners(self) -> list[str]:
@@ -68,7 +77,11 @@ class MarketOwned(Owned):
 
     def path_of(self, operation: Operation) -> dict[str, str]:
         return {
-            "campaign_id": self.campaign,
+            "campaign_id": self.mailing if "/send" in operation.path else self.campaign,
+            "template_id": self.template,
+            "send_id": self.send,
+            "delivery_id": self.telling if "/webhooks/" in operation.path else self.delivery,
+            "token": mail_requests.token_for(operation, self.delivery),
             "content_id": self.content,
             "number": "1",
             "brand_id": self.brand,
@@ -84,7 +97,6 @@ class MarketOwned(Owned):
             "invitation_id": self.invitation,
             "token_id": self.token,
             "webhook_id": self.webhook,
-            "delivery_id": self.delivery,
         }
 
     def _import(self, operation: Operation) -> str:
@@ -111,12 +123,12 @@ def furnish(server: LiveServer, word: str, *, whole: bool) -> MarketOwned:
     failed, queued, call = asyncio.run(_jobs(server.database_url, org, UUID(campaign), word, whole=whole))
     report = asyncio.run(_report(server.database_url, org, UUID(campaign), UUID(failed), word))
     told = server.api(user, "GET", f"/api/webhooks/{hook['id']}/deliveries?type=campaign.created")
-    delivery = told["items"][0]["id"]
-    asyncio.run(_attempted(server.database_url, org, UUID(delivery), word))
+    telling = told["items"][0]["id"]
+    asyncio.run(_attempted(server.database_url, org, UUID(telling), word))
     dear = _dear(server, user, word, content) if whole else _nothing_dear()
     ids = {"brand": brand, "campaign": campaign, "content": content, "failed": failed, "queued": queued, "call": call}
     ids |= {"lead": lead, "report": report}
-    hooked = {"webhook": hook["id"], "signing_secret": hook["secret"], "delivery": delivery}
+    hooked = {"webhook": hook["id"], "signing_secret": hook["secret"], "telling": telling}
     return MarketOwned(user=user, org=org, **ids, **dear, **hooked)
 
 
@@ -142,6 +154,7 @@ def _dear(server: LiveServer, user: User, word: str, content: str) -> dict[str, 
         "code": invitation["code"],
         "token": _post(server, user, "/api/tokens", {"name": word, "scopes": ["campaigns:read"]})["id"],
         "session": server.api(user, "GET", "/api/auth/list-sessions")[0]["id"],
+        **mail_owned.furnish(server, user, word),
     }
 
 
@@ -175,7 +188,10 @@ async def _end(database_url: str, job_ids: list[UUID]) -> None:
 def _nothing_dear() -> dict[str, str]:
     """Ids of the right shape."""
     imports = ("leads_queued", "leads_ended", "suppressions_queued", "suppressions_ended")
-    ids = {kind: str(uuid7()) for kind in ("document", "chunk", "segment", "suppression", "invitation", *imports)}
+    ids = {
+        kind: str(uuid7())
+        for kind in ("document", "chunk", "segment", "suppression", "invitation", *imports, *mail_owned.KINDS)
+    }
     return ids | dict.fromkeys(("colleague", "code", "token", "session"), NOTHING)
 
 

@@ -1,14 +1,17 @@
 """Valid requests for the operations of Market AI."""
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tests.conformance import mail_requests
 from tests.conformance.account_requests import account_requests
-from tests.conformance.market_owned import MarketOwned
 from tests.conformance.operations import Sent
 
+if TYPE_CHECKING:
+    from tests.conformance.market_owned import MarketOwned
 
-def requests_for(mine: MarketOwned) -> dict[str, list[Sent]]:
+
+def requests_for(mine: "MarketOwned") -> dict[str, list[Sent]]:
     return {
         **account_requests(mine.user, mine.session, "campaigns:read"),
         **_campaigns(mine),
@@ -22,10 +25,11 @@ def requests_for(mine: MarketOwned) -> dict[str, list[Sent]]:
         **_budget(mine),
         **_organizations(mine),
         **_webhooks(mine),
+        **mail_requests.requests_for(mine),
     }
 
 
-def _campaigns(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _campaigns(mine: "MarketOwned") -> dict[str, list[Sent]]:
     campaign = {
         "name": "Christmas stollen",
         "type": "email",
@@ -76,7 +80,7 @@ def _metrics() -> dict[str, list[Sent]]:
     }
 
 
-def _content(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _content(mine: "MarketOwned") -> dict[str, list[Sent]]:
     cited = {"source": "Facts", "document_id": mine.document, "chunk_id": mine.chunk, "quote": "It is good."}
     copy = {"headline": "Stollen is back", "body": "Three hundred are left.", "channel": {"subject": "Stollen"}}
     copy = {**copy, "call_to_action": "Reserve yours", "citations": [cited]}
@@ -93,7 +97,7 @@ def _content(mine: MarketOwned) -> dict[str, list[Sent]]:
     }
 
 
-def _brands(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _brands(mine: "MarketOwned") -> dict[str, list[Sent]]:
     voice = {
         "tone": "warm",
         "style": "short sentences",
@@ -108,7 +112,7 @@ def _brands(mine: MarketOwned) -> dict[str, list[Sent]]:
     }
 
 
-def _knowledge(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _knowledge(mine: "MarketOwned") -> dict[str, list[Sent]]:
     text = f"# Returns\n\nSend shoes back within 100 days. {uuid.uuid4()}"
     fields = {"title": "Returns", "brand_id": mine.brand, "language": "english"}
     return {
@@ -123,7 +127,7 @@ def _knowledge(mine: MarketOwned) -> dict[str, list[Sent]]:
     }
 
 
-def _leads(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _leads(mine: "MarketOwned") -> dict[str, list[Sent]]:
     consent = {"status": "granted", "source": "newsletter form", "at": "2026-11-01T09:00:00Z", "proof": "double opt-in"}
     lead = {
         "email": f"{uuid.uuid4()}@example.com",
@@ -155,7 +159,7 @@ def _leads(mine: MarketOwned) -> dict[str, list[Sent]]:
     }
 
 
-def _imports(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _imports(mine: "MarketOwned") -> dict[str, list[Sent]]:
     file = ("people.csv", f"Who,Address\nAda,{uuid.uuid4()}@example.com\n".encode(), "text/csv")
     form = {"file": file, "delimiter": "comma", "mapping": '{"Who": null, "Address": "email"}'}
     consent = {"consent": "granted", "consent_source": "fair", "consent_proof": "list of 3 May"}
@@ -168,14 +172,14 @@ def _imports(mine: MarketOwned) -> dict[str, list[Sent]]:
     }
 
 
-def _jobs(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _jobs(mine: "MarketOwned") -> dict[str, list[Sent]]:
     return {
         "GET /api/jobs": [Sent({"campaign_id": mine.campaign}), Sent({"type": "generate_content"})],
         "GET /api/jobs/{job_id}/events": [Sent({"after": 0, "organization": mine.org})],
     }
 
 
-def _budget(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _budget(mine: "MarketOwned") -> dict[str, list[Sent]]:
     limits: dict[str, Any] = {"organization": "1000", "month": "250.00", "day": "25", "request": "1.50"}
     return {
         "GET /api/budget": [Sent({"campaign_id": mine.campaign})],
@@ -189,7 +193,7 @@ def _budget(mine: MarketOwned) -> dict[str, list[Sent]]:
     }
 
 
-def _organizations(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _organizations(mine: "MarketOwned") -> dict[str, list[Sent]]:
     return {
         "GET /api/organizations": [Sent({"limit": 10})],
         "POST /api/organizations": [Sent(body={"name": "Acme Coffee"})],

@@ -161,6 +161,7 @@ def send(  # noqa: PLR0917 - a request is what it takes
         files=None if sent.form is None else parts(sent.form),
         headers=every,
         timeout=30,
+        allow_redirects=False,  # what is elsewhere is not this service's
     )
 
 

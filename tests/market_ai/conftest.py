@@ -1,7 +1,8 @@
 """Fixtures of Market AI: `market` talks to the application in this process, `await member()` signs somebody in."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import asyncpg
 import httpx2
@@ -9,10 +10,13 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from tandem.core.jobs.registry import Backoff
 from tandem.core.postgres_url import parse_database_url
+from tandem.market_ai.sending import jobs as sending
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.tenancy import personal_organization
 from tests.builders import SECRET, User, signed_up_user
+from tests.smtp_server import SmtpServer, smtp_server
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,28 @@ class Member:
 
 
 MakeMember = Callable[..., Awaitable[Member]]
+
+
+@pytest.fixture(scope="session")
+def smtp_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpServer]:
+    with smtp_server(tmp_path_factory.mktemp("smtp")) as running:
+        yield running
+
+
+@pytest.fixture
+def smtp(smtp_process: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> SmtpServer:
+    """A mail server that has no messages yet; a mail that it does not want yet is tried again at once."""
+    monkeypatch.setattr(sending, "RETRY", Backoff(timedelta(milliseconds=20), 1.0, timedelta(milliseconds=20)))
+    monkeypatch.setattr(sending, "UNREACHABLE", Backoff(timedelta(milliseconds=50), 1.0, timedelta(milliseconds=50)))
+    smtp_process.clear()
+    return smtp_process
+
+
+@pytest.fixture
+def mail_settings(market_settings: MarketAiSettings, smtp: SmtpServer) -> MarketAiSettings:
+    """Those of `market_settings`, and mail goes to `smtp`; for the worker, and for a `market_settings` of its own."""
+    mail = {"smtp_url": SecretStr(smtp.url), "mail_from": "Ada's Bakery <news@bakery.test>"}
+    return market_settings.model_copy(update=mail)
 
 
 @pytest.fixture

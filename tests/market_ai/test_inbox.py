@@ -23,6 +23,7 @@ from tandem.market_ai.inbox import moving
 from tandem.market_ai.inbox.lists import QUEUE, REJECTED, TAKEN, Lists
 from tandem.market_ai.inbox.messages import Taken
 from tandem.market_ai.inbox.moving import Inbox, inbox
+from tandem.market_ai.sending.schemas import SendEmail
 from tests.core.jobs_service import QUICK, until
 from tests.redis_server import RedisServer, needs_redis
 
@@ -44,7 +45,11 @@ async def analysis(job, payload):
     return {"campaign": str(payload.campaign_id)}
 
 
-MAKERS = {"generate_content": generate, "analyze_campaign": analyze}
+def send(message, org_id):
+    return SendEmail.pushed(message)
+
+
+MAKERS = {"generate_content": generate, "analyze_campaign": analyze, "send_email": send}
 JOBS = Jobs("test-worker", handlers=[analysis], running=[inbox(MAKERS)])
 
 
@@ -188,11 +193,12 @@ async def test_what_can_never_be_a_job_is_kept_with_its_reason(boxes, queue, con
         (b'{"type": 7}', "not an object with a type"),
         (b'{"type": "analyze_campaign", "campaign_id": "\\u0000"}', "NUL"),
         (b'{"type": "shout", "campaign_id": "x"}', "no such job type: 'shout'; there are analyze_campaign"),
-        (b'{"type": "send_email", "to": "ada@example.com"}', "send_email: this version sends no e-mail"),
+        (b'{"type": "send_email", "to": "ada@example.com"}', "campaign_id is missing or no UUID"),
         (b'{"type": "analyze_campaign"}', "campaign_id is missing or no UUID"),
         (b'{"type": "analyze_campaign", "campaign_id": 7}', "campaign_id is missing or no UUID"),
         (order((None, uuid4())).encode(), "there is no campaign"),
         (order(campaign, type="generate_content").encode(), "KeyError: 'brief'"),
+        (order(campaign, type="send_email").encode(), "content_id: Field required"),
         (order(campaign, type="generate_content", brief="x", kind="poem").encode(), "kind: Input should be"),
         (order(campaign, brief="x" * 500).encode(), "longer than 500 bytes"),
     ]

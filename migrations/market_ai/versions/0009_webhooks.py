@@ -6,7 +6,7 @@ from alembic import op
 from tandem.core.jobs.migration import create_enqueue, drop_enqueue
 
 revision = "0009_webhooks"
-down_revision = "0007_metrics"
+down_revision = "0008_sending"
 branch_labels = None
 depends_on = None
 

@@ -18,6 +18,7 @@ from tandem.market_ai.clerk import clerk_running
 from tandem.market_ai.comparison.routes import router as comparison
 from tandem.market_ai.content.routes import of_campaign as content_of_campaign
 from tandem.market_ai.content.routes import router as content
+from tandem.market_ai.feedback.routes import router as feedback
 from tandem.market_ai.generation.routes import router as generation
 from tandem.market_ai.idempotency.replay import Replayed, send_replayed
 from tandem.market_ai.imports.routes import BODY_LIMITS as IMPORT_LIMITS
@@ -28,17 +29,22 @@ from tandem.market_ai.job_api.routes import router as jobs
 from tandem.market_ai.knowledge.routes import BODY_LIMITS as KNOWLEDGE_LIMITS
 from tandem.market_ai.knowledge.routes import router as knowledge
 from tandem.market_ai.leads.routes import router as leads
+from tandem.market_ai.mailbox.routes import router as mailbox
 from tandem.market_ai.metrics.routes import router as metrics
 from tandem.market_ai.organizations.routes import invitations, management
 from tandem.market_ai.organizations.routes import router as organizations
+from tandem.market_ai.recipients.routes import router as recipients
 from tandem.market_ai.segments.routes import router as segments
+from tandem.market_ai.sending.routes import deliveries, sends
+from tandem.market_ai.sending.routes import of_campaign as sending_of_campaign
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.suppressions.routes import router as suppressions
+from tandem.market_ai.templates.routes import router as templates
 from tandem.market_ai.webhooks.routes import router as webhooks
 
 AREAS = (
-    "campaigns", "brands", "content", "knowledge", "leads", "suppressions", "metrics", "jobs", "budget", "audit",
-    "organizations", "webhooks",
+    "campaigns", "brands", "content", "knowledge", "leads", "suppressions", "sending", "metrics", "jobs", "budget",
+    "audit", "organizations", "webhooks",
 )  # fmt: skip
 SCOPES = [f"{area}:{right}" for area in AREAS for right in ("read", "write")]
 EVENTS = {
@@ -84,12 +90,19 @@ def build(settings: MarketAiSettings) -> FastAPI:
             segments,
             suppression_imports,
             suppressions,
+            templates,
+            sending_of_campaign,
+            sends,
+            deliveries,
+            feedback,
+            recipients,
             jobs,
             budget,
             organizations,
             audit,
             webhooks,
             *accounts,
+            *([mailbox] if settings.environment == "development" and settings.smtp_url is None else []),
         ],
         body_limits=KNOWLEDGE_LIMITS | IMPORT_LIMITS,
         gate=identified,

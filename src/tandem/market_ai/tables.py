@@ -17,7 +17,9 @@ import tandem.market_ai.leads.models
 import tandem.market_ai.metrics.models
 import tandem.market_ai.organizations.models
 import tandem.market_ai.segments.models
+import tandem.market_ai.sending.models
 import tandem.market_ai.suppressions.models
+import tandem.market_ai.templates.models
 import tandem.market_ai.webhooks.models  # noqa: F401
 from tandem.core.base import NAMING
 from tandem.core.base import Base as SharedBase

@@ -24,6 +24,11 @@ FOR_DELETION = f"SELECT a.version, a.title, a.kind, a.status, a.campaign_id FROM
 VERSION = f"""
 SELECT {VERSION_JSON} AS json FROM content_versions v WHERE v.org_id = $1 AND v.asset_id = $2 AND v.number = $3"""
 GENERATED = f"SELECT a.id FROM content_assets a {owned('a.job_id = $2')} ORDER BY a.variant"
+COPY = f"""
+SELECT a.title, a.kind, a.status, v.number, v.headline, v.body, v.call_to_action, v.channel::text
+  FROM content_assets a JOIN content_versions v
+    ON v.org_id = a.org_id AND v.asset_id = a.id AND v.number = a.current_version
+ {owned("a.campaign_id = $2", "a.id = $3")}"""
 INVENTORY = f"""
 SELECT a.kind, a.status, count(*) AS assets FROM content_assets a {owned("a.campaign_id = $2")}
  GROUP BY a.kind, a.status ORDER BY a.kind, a.status"""

@@ -13,7 +13,7 @@ from tandem.core.ids import uuid7
 from tandem.market_ai.audit.service import record, record_system
 from tandem.market_ai.campaigns.service import CampaignArchived, hold_campaign, require_open
 from tandem.market_ai.content import queries
-from tandem.market_ai.content.queries import FOR_CHANGE, FOR_DELETION, GENERATED, ONE, owned
+from tandem.market_ai.content.queries import COPY, FOR_CHANGE, FOR_DELETION, GENERATED, ONE, owned
 from tandem.market_ai.content.schemas import (
     Action,
     ContentCreate,
@@ -68,6 +68,14 @@ class VersionSuperseded(Conflict):
 async def inventory(connection: Connection, org_id: str, campaign_id: UUID) -> list[Inventory]:
     """How many assets the campaign has, by kind and status; empty for none."""
     return await queries.inventory(connection, org_id, campaign_id)
+
+
+async def read_copy(connection: Connection, org_id: str, campaign_id: UUID, asset_id: UUID) -> Any:
+    """An asset of the campaign with the texts of its current version, for whoever sends it; raises NotFound."""
+    row = await connection.fetchrow(COPY, org_id, campaign_id, asset_id)
+    if row is None:
+        raise NotFound("This campaign has no content with this content_id")
+    return row
 
 
 async def create_content(writer: OrgWriter, campaign_id: UUID, data: ContentCreate) -> Saved:

@@ -54,8 +54,8 @@ class Message:
     body: dict[str, Any]
 
 
-def read_message(raw: bytes, makers: Mapping[str, Maker], refused: Mapping[str, str]) -> Message:
-    """Raises Rejected. `refused` has the reason for types that are known and not served."""
+def read_message(raw: bytes, makers: Mapping[str, Maker]) -> Message:
+    """Raises Rejected."""
     if len(raw) > MAX_BYTES:
         raise Rejected(f"longer than {MAX_BYTES} bytes")
     try:
@@ -65,8 +65,6 @@ def read_message(raw: bytes, makers: Mapping[str, Maker], refused: Mapping[str, 
     if not isinstance(body, dict) or not isinstance(body.get("type"), str):
         raise Rejected("not an object with a type")
     name = body["type"]
-    if name in refused:
-        raise Rejected(f"{name}: {refused[name]}")
     if name not in makers:
         raise Rejected(f"no such job type: {name[:100]!r}; there are {', '.join(sorted(makers))}")
     try:

@@ -25,7 +25,6 @@ from tandem.market_ai.inbox.service import enqueue_message
 SWEEP = 30.0  # seconds between two looks for what dead workers left behind
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds after a failure
 LAST_LOOK = 2.0  # seconds, when the worker leaves, for a message that was taken in that moment
-NOT_SERVED = {"send_email": "this version sends no e-mail"}
 
 log = structlog.get_logger(__name__)
 _LIVING = "SELECT id::text FROM job_workers WHERE seen_at > now() - $1::interval"
@@ -124,7 +123,7 @@ class Inbox:
 
     async def _enqueue(self, taken: Taken) -> None:
         assert taken.job_id is not None  # noqa: S101 - it is stamped
-        message = read_message(taken.raw, self.makers, NOT_SERVED)
+        message = read_message(taken.raw, self.makers)
         async with self.database.connection() as connection, connection.transaction():
             new = await enqueue_message(connection, message, taken.job_id, self.makers)
         log.info("inbox_moved" if new else "inbox_had_moved", job_id=str(taken.job_id), job_type=message.type)
