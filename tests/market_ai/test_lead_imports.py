@@ -257,6 +257,31 @@ async def test_an_import_can_be_followed_and_cancelled(market, member, market_se
     assert jobs["total"] == 0
 
 
+async def test_tidying_up_is_not_quadratic_in_a_table_without_statistics(member, market_url):
+    """The plan, not the time: joined by address it took longer than a statement may at 10,000 rows."""
+    ada = await member()
+    async with connected(market_url) as connection:
+        await connection.execute("ALTER TABLE import_emails SET (autovacuum_enabled = false)")
+        import_id = uuid4()
+        await connection.execute(
+            """INSERT INTO imports (org_id, id, kind, size, sha256, options, header, created_by, read_bytes, read_lines)
+               VALUES ($1, $2, 'leads', 1, '', '{}', '{}', 'x', 1, 1)""",
+            *(ada.org_id, import_id),
+        )
+        await connection.execute(
+            "INSERT INTO import_emails SELECT $1, $2, 'lead' || n, n FROM generate_series(1, 30000) n",
+            ada.org_id,
+            import_id,
+        )
+        plan = await connection.fetch(f"EXPLAIN {import_jobs._FORGET_EMAILS}", ada.org_id, import_id)
+        text = "\n".join(row[0] for row in plan)
+        assert "Tid Scan" in text, text
+        assert "Join" not in text, text
+        assert "Nested Loop" not in text, text
+        removed = [len(await connection.fetch(import_jobs._FORGET_EMAILS, ada.org_id, import_id)) for _ in range(3)]
+        assert removed == [20_000, 10_000, 0]
+
+
 async def test_old_imports_are_purged_with_what_belongs_to_them(market, member, market_settings, market_url):
     ada = await member()
     started = (await upload(market, ada, FILE)).json()
