@@ -69,6 +69,49 @@ CREATE TRIGGER jobs_tell AFTER UPDATE OF status ON jobs FOR EACH ROW
         AND NEW.owner IS NOT NULL AND NEW.type IN ('generate_content', 'analyze_campaign', 'send_email'))
   EXECUTE FUNCTION webhook_job_ended()
 """
+# What becomes of a mail is written by workers, by links in mails and by providers; here no way goes past it.
+DELIVERY_SETTLED = """
+CREATE FUNCTION webhook_delivery_settled() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM webhook_emit(NEW.org_id, 'delivery.' || NEW.state, jsonb_build_object(
+    'object_type', 'delivery', 'object_id', NEW.id::text, 'details', jsonb_build_object(
+      'campaign_id', NEW.campaign_id, 'send_id', NEW.send_id, 'lead_id', NEW.lead_id, 'reason', NEW.reason)));
+  RETURN NULL;
+END
+$$
+"""
+DELIVERIES_TELL = """
+CREATE TRIGGER deliveries_tell AFTER UPDATE OF state ON deliveries FOR EACH ROW
+  WHEN (NEW.state IS DISTINCT FROM OLD.state AND NEW.state IN ('accepted', 'failed', 'unknown'))
+  EXECUTE FUNCTION webhook_delivery_settled()
+"""
+DELIVERY_HEARD = """
+CREATE FUNCTION webhook_delivery_heard() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  mail deliveries;
+BEGIN
+  SELECT * INTO STRICT mail FROM deliveries WHERE org_id = NEW.org_id AND id = NEW.delivery_id;
+  IF NEW.kind <> 'unsubscribed' THEN
+    PERFORM webhook_emit(NEW.org_id, 'delivery.' || NEW.kind, jsonb_build_object(
+      'object_type', 'delivery', 'object_id', mail.id::text, 'details', jsonb_build_object(
+        'campaign_id', mail.campaign_id, 'send_id', mail.send_id, 'lead_id', mail.lead_id)));
+  ELSIF mail.lead_id IS NOT NULL THEN
+    PERFORM webhook_emit(NEW.org_id, 'lead.unsubscribed', jsonb_build_object(
+      'object_type', 'lead', 'object_id', mail.lead_id::text, 'details', jsonb_build_object(
+        'campaign_id', mail.campaign_id, 'delivery_id', mail.id)));
+  END IF;
+  RETURN NULL;
+END
+$$
+"""
+DELIVERY_EVENTS_TELL = """
+CREATE TRIGGER delivery_events_tell AFTER INSERT ON delivery_events FOR EACH ROW
+  WHEN (NEW.kind IN ('bounced', 'complained', 'opened', 'clicked', 'unsubscribed') AND NOT NEW.bot)
+  EXECUTE FUNCTION webhook_delivery_heard()
+"""
+TELLING = (
+    EMIT, JOB_ENDED, JOBS_TELL, DELIVERY_SETTLED, DELIVERIES_TELL, DELIVERY_HEARD, DELIVERY_EVENTS_TELL,
+)  # fmt: skip
 
 
 def upgrade() -> None:
@@ -76,13 +119,17 @@ def upgrade() -> None:
     _create_endpoints()
     _create_messages()
     _create_deliveries()
-    for statement in (EMIT, JOB_ENDED, JOBS_TELL):
+    for statement in TELLING:
         op.execute(statement)
 
 
 def downgrade() -> None:
-    op.execute("DROP TRIGGER jobs_tell ON jobs")
-    op.execute("DROP FUNCTION webhook_job_ended()")
+    for trigger, table in (
+        ("delivery_events_tell", "delivery_events"), ("deliveries_tell", "deliveries"), ("jobs_tell", "jobs"),
+    ):  # fmt: skip
+        op.execute(f"DROP TRIGGER {trigger} ON {table}")
+    for function in ("webhook_delivery_heard", "webhook_delivery_settled", "webhook_job_ended"):
+        op.execute(f"DROP FUNCTION {function}()")
     op.execute("DROP FUNCTION webhook_emit(text, text, jsonb, uuid)")
     for table in TABLES:
         op.drop_table(table)

@@ -16,6 +16,7 @@ from tandem.market_ai.imports.batches import Target, write_batch
 from tandem.market_ai.imports.records import Record, RecordParser
 from tandem.market_ai.imports.schemas import ImportRows, Options, PurgeImports
 from tandem.market_ai.imports.service import CHUNK
+from tandem.market_ai.webhooks.service import emit
 
 BATCH = 500  # records; reading them takes some 15 ms, in which the worker does nothing else
 STEP = 0.02  # of the file, between two events
@@ -60,6 +61,9 @@ async def import_rows(job: JobContext, payload: ImportRows) -> None:
         await connection.execute(_FORGET_FILE, *ids)
         what = {"object_type": "import", "object_id": payload.import_id, "kind": target.kind, **counts}
         await record_system(connection, payload.org_id, target.actor, "import.finished", **what)
+        if target.kind == "leads":
+            told = {"object_type": "import", "object_id": str(payload.import_id), "details": counts}
+            await emit(connection, payload.org_id, "lead.imported", told)
 
 
 @handles(PurgeImports, retries=3, timeout=timedelta(minutes=10), concurrency=1)

@@ -1,6 +1,7 @@
 """Every type of event, and what it tells of. docs/webhooks.md lists the same; tests hold the two together.
 
-Events of campaigns, content, leads and deliveries are the audit trail's actions of the same name.
+Events of campaigns, content and leads are the audit trail's actions of the same name. What becomes of mails is told by
+triggers, see migration 0009_webhooks.
 """
 
 from typing import Final
@@ -17,6 +18,7 @@ EVENTS: Final[dict[str, str]] = {
     "campaign.archived": "A campaign was put away.",
     "campaign.deleted": "A campaign was deleted, with its content.",
     "campaign.analysis_started": "An analysis was asked for; `job_id` is its job.",
+    "campaign.analyzed": "A job wrote a report of the campaign; `report_id` names it.",
     "content.created": "Somebody wrote content.",
     "content.generation_started": "Content was asked for from the model; `job_id` is its job.",
     "content.generated": "A job wrote content for the campaign.",
@@ -37,11 +39,13 @@ EVENTS: Final[dict[str, str]] = {
     "lead.deleted": "A lead was deleted.",
     "lead.erased": "A person's data was erased.",
     "lead.imported": "An import of leads has ended.",
-    "lead.consent_changed": "A lead's consent was granted or withdrawn.",
+    "lead.consent_granted": "A lead consented to be written to.",
+    "lead.consent_withdrawn": "A lead withdrew the consent.",
     "lead.unsubscribed": "A lead unsubscribed.",
     "delivery.accepted": "The mail server took a mail.",
     "delivery.failed": "The mail server refused a mail.",
     "delivery.unknown": "Nobody knows whether a mail went out.",
+    "delivery.resolved": "A person decided what became of a mail.",
     "delivery.bounced": "A mail came back.",
     "delivery.complained": "Somebody reported a mail as spam.",
     "delivery.opened": "A mail was opened.",
