@@ -44,10 +44,6 @@ def test_the_doctor_is_green_in_the_containers_of_compose(market_url: str, datab
             _wait_for_worker(database_url)
             told = tandem("doctor", "momentum", cwd=tmp_path, **momentum)
             assert told.returncode == 0, told.stdout
-            red = tandem(
-                "doctor", "momentum", cwd=tmp_path, **momentum | {"CORS_ORIGINS": "*", "SESSION_HASH_SECRET": "x"}
-            )
-            assert re.findall(r"^error +(\S+)", red.stdout, re.MULTILINE) == ["settings.secret", "settings.cors"]
         port = free_port()
         worker = environment_of("market-ai-worker", market_url, redis.url, port)
         command = [*TANDEM, "worker", "market-ai", "--health-port", str(port)]

@@ -83,6 +83,22 @@ def test_an_empty_database_and_a_late_one_are_not_at_head(subject: Make, postgre
     assert [r.check for r in _pending(late, Status.ERROR)] == ["migrations.safe"]
 
 
+def test_a_database_that_is_newer_than_the_code_is_red(subject: Make, database_url: str) -> None:
+    fetch(database_url, "UPDATE alembic_version SET version_num = '9999_future'")
+    newer = subject(DATABASE_URL=database_url)
+    assert "migrations.at-head: at 9999_future" in red(asked(newer))[0]
+    assert [result.status for result in _pending(newer, Status.ERROR)] == [Status.SKIPPED]
+
+
+def test_a_table_that_may_not_be_read_is_an_error_and_no_crash(subject: Make, database_url: str) -> None:
+    fetch(database_url, WORKER)
+    fetch(database_url, "ALTER TABLE job_workers RENAME COLUMN seen_at TO looked_at")
+    assert (
+        "database.reachable: it stopped answering: UndefinedColumnError"
+        in red(asked(subject(DATABASE_URL=database_url)))[0]
+    )
+
+
 def test_nobody_works_is_red(subject: Make, database_url: str) -> None:
     assert red(asked(subject(DATABASE_URL=database_url))) == ["queue.workers: no worker says that it lives"]
 

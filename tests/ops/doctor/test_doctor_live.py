@@ -96,7 +96,7 @@ def test_a_row_that_a_stranger_can_read_is_red() -> None:
             return httpx2.Response(401)
         if path == "/api/tasks":
             return httpx2.Response(201, json={"id": "7"})
-        return httpx2.Response(200, json={"token": "t"})
+        return httpx2.Response(200, json={"token": "t", "id": "7"})
 
     async def run() -> list[Result]:
         async with played(answer) as client:
@@ -217,3 +217,22 @@ def test_plain_http_over_the_network_is_red() -> None:
             return [result async for result in edge._tls(client)]
 
     assert red(asyncio.run(run())) == ["live.tls: http://api.acme.dev is not encrypted"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"token": 7}', b"\xff\xfe", b'{"service": {}}'])
+@pytest.mark.parametrize("status", [200, 201, 302, 500])
+def test_whatever_the_other_side_answers_it_becomes_a_result(body: bytes, status: int) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        refused = request.url.path == "/api/tasks" and request.method == "GET" and status == 200
+        return httpx2.Response(401 if refused else status, content=body)
+
+    async def run() -> list[Result]:
+        async with played(answer) as client:
+            found = [await edge._health(client, MOMENTUM, "t"), await edge._docs(client), await edge._headers(client)]
+            found += [
+                await edge._forwarded(client, "/api/tasks"),
+                *await edge._cors(client, "/api/tasks", "https://a.acme.dev"),
+            ]
+            return found + [result async for result in accounts.check_accounts(client, MOMENTUM, "t")]
+
+    assert len(red(asyncio.run(run()))) >= 4

@@ -57,6 +57,8 @@ async def check_database(subject: Subject, *, instances: int = 1) -> AsyncIterat
     try:
         async for result in _connected(subject, settings, where, connection, instances):
             yield result
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        yield REACHABLE.error(f"it stopped answering: {_words(error)}", _remedy(error, where))
     finally:
         await connection.close(timeout=5)
 
@@ -147,7 +149,9 @@ async def _at_head(subject: Subject, connection: Connection) -> Result:
         return AT_HEAD.ok(", ".join(sorted(current)))
     now = ", ".join(sorted(current)) or "nothing, the database is empty"
     seen = f"at {now}; the code expects {', '.join(sorted(expected))}"
-    return AT_HEAD.error(seen, f"`tandem migrate {service.name}`")
+    return AT_HEAD.error(
+        seen, f"`tandem migrate {service.name}`; a database that is newer wants the newer version deployed"
+    )
 
 
 async def current_revision(subject: Subject) -> str | None:

@@ -204,8 +204,11 @@ def plan_memory(plan: str) -> int | None:
 def measured_rss(subject: Subject) -> int | None:
     """What a process of this service takes once it has loaded its application."""
     code = _MEASURE.format(app=subject.service.app)
-    done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - our own code
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
     last = done.stdout.strip().splitlines()[-1:] or [""]
     return int(last[0]) if done.returncode == 0 and last[0].isdecimal() else None

@@ -53,7 +53,7 @@ async def check_edge(
 
 async def _health(client: httpx2.AsyncClient, service: Service, token: str | None) -> Result:
     answer = await client.get("/health")
-    body = _json(answer)
+    body = body_of(answer)
     if answer.status_code != 200:
         return HEALTH.error(
             f"/health answers {answer.status_code}: {body.get('database', 'no word of a database')}",
@@ -68,7 +68,7 @@ async def _health(client: httpx2.AsyncClient, service: Service, token: str | Non
     if token is None:
         return HEALTH.ok(f"{seen}; with HEALTH_TOKEN the dependencies are looked at, too")
     detailed = await client.get("/health/detailed", headers={"Authorization": f"Bearer {token}"})
-    found = _json(detailed)
+    found = body_of(detailed)
     if detailed.status_code != 200 or found.get("status") != "healthy":
         reasons = {key: found[key] for key in ("dependencies", "migrations", "rate_limits") if key in found}
         return HEALTH.error(
@@ -184,7 +184,7 @@ async def _remaining(client: httpx2.AsyncClient, path: str, forwarded_for: str |
     return int(text) if text.isdecimal() else None
 
 
-def _json(answer: httpx2.Response) -> dict[str, object]:
+def body_of(answer: httpx2.Response) -> dict[str, object]:
     try:
         body = answer.json()
     except ValueError:
