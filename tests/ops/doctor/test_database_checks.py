@@ -9,7 +9,7 @@ import pytest
 from tandem.core.jobs import operate
 from tandem.core.postgres import EmbeddedPostgres
 from tandem.core.postgres_url import parse_database_url
-from tandem.ops.doctor.database import check_database, queue_results, tls_result, version_result
+from tandem.ops.doctor.database import check_database, heads_result, queue_results, tls_result, version_result
 from tandem.ops.doctor.examine import _pending
 from tandem.ops.doctor.migrations import pending_sql, unsafe
 from tandem.ops.doctor.result import Result, Status
@@ -129,7 +129,9 @@ def test_plain_text_is_for_private_networks(encrypted: bool, places: list[str], 
     assert tls_result(where, encrypted, places).status is status
 
 
-def test_every_service_has_one_head(subject: Make) -> None:
+def test_two_heads_are_red_and_every_service_has_one(subject: Make) -> None:
+    assert heads_result(frozenset({"0004_a", "0004_b"})).seen == "2 heads: 0004_a, 0004_b"
+    assert len(red([heads_result(frozenset({"0004_a", "0004_b"})), heads_result(frozenset())])) == 2
     for service in SERVICES:
         assert statuses(asked(subject(service, DATABASE_URL=None)))["migrations.one-head"] is Status.OK
 

@@ -36,7 +36,7 @@ DEEP, LATE = 1000, 300.0  # due jobs; seconds
 
 
 async def check_database(subject: Subject, *, instances: int = 1) -> AsyncIterator[Result]:
-    yield _heads(subject)
+    yield heads_result(expected_heads(subject.service.versions_dir.parent.name))
     settings, where = subject.settings, subject.direct_database or subject.database
     if settings is None or where is None:
         for check in (REACHABLE, *_WITH_A_CONNECTION):
@@ -120,12 +120,12 @@ def version_result(number: int) -> Result:
     return VERSION.ok(name) if number >= OLDEST_VERSION else VERSION.error(name, "move to Postgres 16 or newer")
 
 
-def _heads(subject: Subject) -> Result:
-    heads = sorted(expected_heads(subject.service.versions_dir.parent.name))
+def heads_result(heads: frozenset[str]) -> Result:
+    names = ", ".join(sorted(heads))
     if len(heads) == 1:
-        return HEADS.ok(heads[0])
+        return HEADS.ok(names)
     return HEADS.error(
-        f"{len(heads)} heads: {', '.join(heads) or 'no migration was found'}",
+        f"{len(heads)} heads: {names or 'no migration was found'}",
         "`alembic merge heads`, or renumber the newer one",
     )
 
