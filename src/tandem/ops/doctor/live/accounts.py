@@ -55,7 +55,7 @@ async def check_accounts(client: httpx2.AsyncClient, service: Service, token: st
         return
     try:
         async with _account(client) as owner, _account(client) as stranger:
-            yield SIGN_IN.ok("signed up, signed in and signed out; both accounts are deleted again")
+            yield SIGN_IN.ok("signed up and in; both accounts are deleted again")
             yield await _foreign(client, service, owner, stranger)
     except SignInError as error:
         yield SIGN_IN.error(str(error), "the answer says why; its request id finds it in the log")
