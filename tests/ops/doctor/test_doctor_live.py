@@ -124,7 +124,7 @@ def test_an_instance_without_limits_and_a_health_check_that_says_yes_to_all_are_
 
     async def run() -> list[Result]:
         async with played(answer) as client:
-            return [await edge._health(client, MOMENTUM, None), await edge._forwarded(client, "/api/tasks")]
+            return [await edge.check_health(client, MOMENTUM, None), await edge.check_forwarded(client, "/api/tasks")]
 
     found = red(asyncio.run(run()))
     assert found[0] == "live.health: an address that does not exist answers, too"
@@ -193,7 +193,7 @@ def encrypted(held: Certificate) -> Iterator[int]:
 def tls_of(port: int) -> list[Result]:
     async def run() -> list[Result]:
         async with httpx2.AsyncClient(base_url=f"https://127.0.0.1:{port}") as client:
-            return [result async for result in edge._tls(client)]
+            return [result async for result in edge.check_tls(client)]
 
     return asyncio.run(run())
 
@@ -214,7 +214,7 @@ def test_certificates_are_checked_and_their_end_is_foreseen(tmp_path: Path, monk
 def test_plain_http_over_the_network_is_red() -> None:
     async def run() -> list[Result]:
         async with httpx2.AsyncClient(base_url="http://api.acme.dev") as client:
-            return [result async for result in edge._tls(client)]
+            return [result async for result in edge.check_tls(client)]
 
     assert red(asyncio.run(run())) == ["live.tls: http://api.acme.dev is not encrypted"]
 
@@ -228,10 +228,14 @@ def test_whatever_the_other_side_answers_it_becomes_a_result(body: bytes, status
 
     async def run() -> list[Result]:
         async with played(answer) as client:
-            found = [await edge._health(client, MOMENTUM, "t"), await edge._docs(client), await edge._headers(client)]
+            found = [
+                await edge.check_health(client, MOMENTUM, "t"),
+                await edge.check_docs(client),
+                await edge.check_headers(client),
+            ]
             found += [
-                await edge._forwarded(client, "/api/tasks"),
-                *await edge._cors(client, "/api/tasks", "https://a.acme.dev"),
+                await edge.check_forwarded(client, "/api/tasks"),
+                *await edge.check_cors(client, "/api/tasks", "https://a.acme.dev"),
             ]
             return found + [result async for result in accounts.check_accounts(client, MOMENTUM, "t")]
 
