@@ -9,8 +9,8 @@ import pytest
 from tandem.core.jobs import operate
 from tandem.core.postgres import EmbeddedPostgres
 from tandem.core.postgres_url import parse_database_url
-from tandem.ops.doctor.database import check_database, queue_results, tls_result, version_result
-from tandem.ops.doctor.examine import _pending
+from tandem.ops.doctor.database import check_database, heads_result, queue_results, tls_result, version_result
+from tandem.ops.doctor.examine import pending_results
 from tandem.ops.doctor.migrations import pending_sql, unsafe
 from tandem.ops.doctor.result import Result, Status
 from tandem.ops.doctor.subject import Subject
@@ -80,7 +80,23 @@ def test_an_empty_database_and_a_late_one_are_not_at_head(subject: Make, postgre
     migrate(SERVICES["momentum"], url, target="+1")
     late = subject(DATABASE_URL=url)
     assert "migrations.at-head: at 0001" in red(asked(late))[0]
-    assert [r.check for r in _pending(late, Status.ERROR)] == ["migrations.safe"]
+    assert [r.check for r in pending_results(late, Status.ERROR)] == ["migrations.safe"]
+
+
+def test_a_database_that_is_newer_than_the_code_is_red(subject: Make, database_url: str) -> None:
+    fetch(database_url, "UPDATE alembic_version SET version_num = '9999_future'")
+    newer = subject(DATABASE_URL=database_url)
+    assert "migrations.at-head: at 9999_future" in red(asked(newer))[0]
+    assert [result.status for result in pending_results(newer, Status.ERROR)] == [Status.SKIPPED]
+
+
+def test_a_table_that_may_not_be_read_is_an_error_and_no_crash(subject: Make, database_url: str) -> None:
+    fetch(database_url, WORKER)
+    fetch(database_url, "ALTER TABLE job_workers RENAME COLUMN seen_at TO looked_at")
+    assert (
+        "database.reachable: it stopped answering: UndefinedColumnError"
+        in red(asked(subject(DATABASE_URL=database_url)))[0]
+    )
 
 
 def test_nobody_works_is_red(subject: Make, database_url: str) -> None:
@@ -113,7 +129,9 @@ def test_plain_text_is_for_private_networks(encrypted: bool, places: list[str], 
     assert tls_result(where, encrypted, places).status is status
 
 
-def test_every_service_has_one_head(subject: Make) -> None:
+def test_two_heads_are_red_and_every_service_has_one(subject: Make) -> None:
+    assert heads_result(frozenset({"0004_a", "0004_b"})).seen == "2 heads: 0004_a, 0004_b"
+    assert len(red([heads_result(frozenset({"0004_a", "0004_b"})), heads_result(frozenset())])) == 2
     for service in SERVICES:
         assert statuses(asked(subject(service, DATABASE_URL=None)))["migrations.one-head"] is Status.OK
 

@@ -44,6 +44,7 @@ def test_variables_may_come_from_a_file(database_url: str, tmp_path: Path) -> No
     [
         (["momentun"], "neither `render` nor a service"),
         (["--live", "https://api.acme.dev"], "say what is there"),
+        (["render", "--live", "https://api.acme.dev"], "--live belongs to a service"),
         (["momentum", "render.yaml"], "files belong to"),
         (["momentum", "--env-file", "lost.env"], "lost.env is no file"),
         ([], "every service has its own"),

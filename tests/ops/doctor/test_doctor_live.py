@@ -96,7 +96,7 @@ def test_a_row_that_a_stranger_can_read_is_red() -> None:
             return httpx2.Response(401)
         if path == "/api/tasks":
             return httpx2.Response(201, json={"id": "7"})
-        return httpx2.Response(200, json={"token": "t"})
+        return httpx2.Response(200, json={"token": "t", "id": "7"})
 
     async def run() -> list[Result]:
         async with played(answer) as client:
@@ -124,7 +124,7 @@ def test_an_instance_without_limits_and_a_health_check_that_says_yes_to_all_are_
 
     async def run() -> list[Result]:
         async with played(answer) as client:
-            return [await edge._health(client, MOMENTUM, None), await edge._forwarded(client, "/api/tasks")]
+            return [await edge.check_health(client, MOMENTUM, None), await edge.check_forwarded(client, "/api/tasks")]
 
     found = red(asyncio.run(run()))
     assert found[0] == "live.health: an address that does not exist answers, too"
@@ -193,7 +193,7 @@ def encrypted(held: Certificate) -> Iterator[int]:
 def tls_of(port: int) -> list[Result]:
     async def run() -> list[Result]:
         async with httpx2.AsyncClient(base_url=f"https://127.0.0.1:{port}") as client:
-            return [result async for result in edge._tls(client)]
+            return [result async for result in edge.check_tls(client)]
 
     return asyncio.run(run())
 
@@ -214,6 +214,29 @@ def test_certificates_are_checked_and_their_end_is_foreseen(tmp_path: Path, monk
 def test_plain_http_over_the_network_is_red() -> None:
     async def run() -> list[Result]:
         async with httpx2.AsyncClient(base_url="http://api.acme.dev") as client:
-            return [result async for result in edge._tls(client)]
+            return [result async for result in edge.check_tls(client)]
 
     assert red(asyncio.run(run())) == ["live.tls: http://api.acme.dev is not encrypted"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"token": 7}', b"\xff\xfe", b'{"service": {}}'])
+@pytest.mark.parametrize("status", [200, 201, 302, 500])
+def test_whatever_the_other_side_answers_it_becomes_a_result(body: bytes, status: int) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        refused = request.url.path == "/api/tasks" and request.method == "GET" and status == 200
+        return httpx2.Response(401 if refused else status, content=body)
+
+    async def run() -> list[Result]:
+        async with played(answer) as client:
+            found = [
+                await edge.check_health(client, MOMENTUM, "t"),
+                await edge.check_docs(client),
+                await edge.check_headers(client),
+            ]
+            found += [
+                await edge.check_forwarded(client, "/api/tasks"),
+                *await edge.check_cors(client, "/api/tasks", "https://a.acme.dev"),
+            ]
+            return found + [result async for result in accounts.check_accounts(client, MOMENTUM, "t")]
+
+    assert len(red(asyncio.run(run()))) >= 4

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -84,8 +85,8 @@ def test_a_free_port_is_fine_and_nobody_can_be_asked(subject: Make) -> None:
 
 
 def test_a_drain_longer_than_the_platforms_patience_is_red(subject: Make) -> None:
-    found = quick(check_process(subject(SHUTDOWN_TIMEOUT="55"), Status.OK))
-    assert red(found) == ["process.shutdown: drains for 55 s of the 60 s that the platform gives"]
+    found = quick(check_process(subject(SHUTDOWN_TIMEOUT="56"), Status.OK))
+    assert red(found) == ["process.shutdown: needs up to 61 s of the 60 s that the platform gives"]
 
 
 @pytest.mark.parametrize(
@@ -141,3 +142,12 @@ def test_backups_that_cannot_be_looked_up_are_a_warning(subject: Make) -> None:
 
 def test_without_a_record_of_backups_the_check_is_skipped(subject: Make) -> None:
     assert check_backups(subject()).status is Status.SKIPPED
+
+
+def test_a_patience_that_is_not_known_is_not_guessed(subject: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = replace(subject(), checkout=None)
+    assert statuses(quick(check_process(elsewhere, Status.OK)))["process.shutdown"] is Status.SKIPPED
+    monkeypatch.setenv("RENDER", "true")
+    assert statuses(quick(check_process(elsewhere, Status.OK)))["process.shutdown"] is Status.OK
+    longer = replace(subject(SHUTDOWN_TIMEOUT="26"), checkout=None)
+    assert statuses(quick(check_process(longer, Status.OK)))["process.shutdown"] is Status.ERROR

@@ -94,6 +94,27 @@ def test_an_image_that_fails_in_production_is_red(mutate: Callable[[str], str], 
     assert any(expected in line for line in red(check_dockerfile(mutate(DOCKERFILE))))
 
 
+GUIDE = f"""FROM python:3.13-slim as builder
+RUN pip install --no-cache-dir --user -r requirements.txt
+FROM python:3.13-slim
+RUN apt-get update && apt-get install -y curl
+COPY --from=builder {"/root"}/.local {"/root"}/.local
+RUN useradd -m -u 1000 appuser
+USER appuser
+HEALTHCHECK CMD curl -f http://localhost:8000/health || exit 1
+CMD ["gunicorn", "main:app", \\
+     "--bind", "0.0.0.0:8000"]
+"""
+
+
+def test_the_image_of_the_guides_cannot_start_and_the_doctor_says_why() -> None:
+    found = " ".join(red(check_dockerfile(GUIDE)))
+    assert "only root may enter" in found
+    assert "USER is appuser" in found
+    assert "a port of its own" in found
+    assert "without hashes" in found
+
+
 # ---- git
 
 

@@ -61,6 +61,8 @@ def run(asked: Asked, *, as_json: bool, last_backup: "LastBackup | None" = None)
 
 def _found(asked: Asked, tell: OnResult, last_backup: "LastBackup | None") -> list[Result]:
     if asked.what == RENDER:
+        if asked.live is not None:
+            raise DoctorError("--live belongs to a service: `tandem doctor momentum --live URL`")
         found = [result for file in asked.files or (Path("render.yaml"),) for result in check_file(file)]
         for result in found:
             tell(result)

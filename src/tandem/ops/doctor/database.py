@@ -36,7 +36,7 @@ DEEP, LATE = 1000, 300.0  # due jobs; seconds
 
 
 async def check_database(subject: Subject, *, instances: int = 1) -> AsyncIterator[Result]:
-    yield _heads(subject)
+    yield heads_result(expected_heads(subject.service.versions_dir.parent.name))
     settings, where = subject.settings, subject.direct_database or subject.database
     if settings is None or where is None:
         for check in (REACHABLE, *_WITH_A_CONNECTION):
@@ -57,6 +57,8 @@ async def check_database(subject: Subject, *, instances: int = 1) -> AsyncIterat
     try:
         async for result in _connected(subject, settings, where, connection, instances):
             yield result
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        yield REACHABLE.error(f"it stopped answering: {_words(error)}", _remedy(error, where))
     finally:
         await connection.close(timeout=5)
 
@@ -118,12 +120,12 @@ def version_result(number: int) -> Result:
     return VERSION.ok(name) if number >= OLDEST_VERSION else VERSION.error(name, "move to Postgres 16 or newer")
 
 
-def _heads(subject: Subject) -> Result:
-    heads = sorted(expected_heads(subject.service.versions_dir.parent.name))
+def heads_result(heads: frozenset[str]) -> Result:
+    names = ", ".join(sorted(heads))
     if len(heads) == 1:
-        return HEADS.ok(heads[0])
+        return HEADS.ok(names)
     return HEADS.error(
-        f"{len(heads)} heads: {', '.join(heads) or 'no migration was found'}",
+        f"{len(heads)} heads: {names or 'no migration was found'}",
         "`alembic merge heads`, or renumber the newer one",
     )
 
@@ -147,7 +149,9 @@ async def _at_head(subject: Subject, connection: Connection) -> Result:
         return AT_HEAD.ok(", ".join(sorted(current)))
     now = ", ".join(sorted(current)) or "nothing, the database is empty"
     seen = f"at {now}; the code expects {', '.join(sorted(expected))}"
-    return AT_HEAD.error(seen, f"`tandem migrate {service.name}`")
+    return AT_HEAD.error(
+        seen, f"`tandem migrate {service.name}`; a database that is newer wants the newer version deployed"
+    )
 
 
 async def current_revision(subject: Subject) -> str | None:

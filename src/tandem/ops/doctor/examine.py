@@ -51,7 +51,7 @@ async def _service(subject: Subject, instances: int) -> AsyncIterator[Result]:
         statuses.setdefault(result.check, result.status)
         yield result
     # In threads: they wait for programs and files, and one of them runs an event loop of its own.
-    for result in await asyncio.to_thread(lambda: [*_pending(subject, statuses.get(AT_HEAD.id))]):
+    for result in await asyncio.to_thread(lambda: [*pending_results(subject, statuses.get(AT_HEAD.id))]):
         yield result
     for result in await asyncio.to_thread(lambda: [*check_process(subject, statuses.get(REACHABLE.id))]):
         yield result
@@ -65,7 +65,7 @@ async def _asked(subject: Subject, instances: int) -> AsyncIterator[Result]:
         yield result
 
 
-def _pending(subject: Subject, at_head: Status | None) -> Iterator[Result]:
+def pending_results(subject: Subject, at_head: Status | None) -> Iterator[Result]:
     if at_head is Status.OK:
         yield SAFE.ok("nothing is pending")
     elif at_head is None or at_head is Status.SKIPPED:

@@ -33,12 +33,24 @@ def check_pending(service: Service, current: str | None) -> Iterator[Result]:
     if current is None:
         yield SAFE.ok("the database is empty: nothing is disturbed")
         return
+    if current not in known_revisions(service):
+        yield SAFE.skipped(f"a revision that this version knows, which {current} is not")
+        return
     sql = pending_sql(service, current)
     faults = list(unsafe(sql))
     for seen, fix in faults:
         yield SAFE.warning(seen, fix)
     if not faults:
         yield SAFE.ok("nothing that is pending holds a lock for long" if sql else "nothing is pending")
+
+
+def known_revisions(service: Service) -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    from tandem.ops.migrate import alembic_config
+
+    script = ScriptDirectory.from_config(alembic_config(service.versions_dir))
+    return {revision.revision for revision in script.walk_revisions()}
 
 
 def pending_sql(service: Service, current: str) -> str:

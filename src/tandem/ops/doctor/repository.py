@@ -35,11 +35,12 @@ def check_repository(checkout: Path | None) -> Iterator[Result]:
         for check in (DRIFT, IMAGE, SECRETS, SCRIPTS):
             yield check.skipped("a checkout: Tandem runs from an installed package")
         return
-    for name in BLUEPRINTS:
+    for name in (name for name in BLUEPRINTS if (checkout / name).is_file()):
         yield from (replace(result, seen=f"{name}: {result.seen}") for result in check_file(checkout / name))
     yield from check_drift(checkout)
-    yield from check_dockerfile((checkout / "Dockerfile").read_text())
-    yield from _hadolint(checkout)
+    if (checkout / "Dockerfile").is_file():
+        yield from check_dockerfile((checkout / "Dockerfile").read_text())
+        yield from _hadolint(checkout)
     tracked = _tracked(checkout)
     if tracked is None:
         yield SECRETS.skipped("a git repository")

@@ -15,7 +15,7 @@ DOCS = Check("settings.docs", "The documentation tells a stranger every address 
 CORS = Check("settings.cors", "With credentials, an origin too many may act as your users; one too few locks them out.")
 DATABASE_URL = Check("database.url", "Without a readable address there is no database.")
 
-_ELSEWHERE = ("SESSION_HASH_SECRET", "CORS_ORIGINS", "DATABASE_URL", "DIRECT_DATABASE_URL", "REDIS_URL")
+_ELSEWHERE = ("SESSION_HASH_SECRET", "CORS_ORIGINS", "DATABASE_URL", "DIRECT_DATABASE_URL")
 _LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 - names to find, not to bind
 
 

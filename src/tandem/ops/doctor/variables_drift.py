@@ -23,7 +23,7 @@ _INTERPOLATED = re.compile(r"(?<!\$)\$\{([A-Za-z_]\w*)")
 
 def check_drift(checkout: Path) -> Iterator[Result]:
     faults = [*_example(checkout), *_settings_page(checkout), *_compose(checkout), *_kubernetes(checkout)]
-    for name in BLUEPRINTS:
+    for name in (name for name in BLUEPRINTS if (checkout / name).is_file()):
         faults += _blueprint(checkout, name)
     for seen, fix in faults:
         yield DRIFT.error(seen, fix)
@@ -85,11 +85,11 @@ def _compose(checkout: Path) -> Iterator[Fault]:
 
 def _kubernetes(checkout: Path) -> Iterator[Fault]:
     for path in sorted((checkout / "deploy/kubernetes").glob("*.yaml")):
-        for document in map(_mapping, yaml.safe_load_all(path.read_text())):
+        for document in _documents(path):
             given = _mapping(document.get("data")) if document.get("kind") == "ConfigMap" else {}
             pod = _mapping(_mapping(_mapping(document.get("spec")).get("template")).get("spec"))
             for container in pod.get("containers") or []:
-                given |= {one["name"]: one.get("value") for one in container.get("env") or []}
+                given |= {one.get("name"): one.get("value") for one in container.get("env") or []}
             for name in sorted(set(map(str, given)) - variables.known_anywhere()):
                 yield f"{path.name} sets {name}, which nothing reads", "remove or correct it"
             for service in SERVICES.values():
@@ -131,6 +131,13 @@ def _parsed(text: str) -> dict[str, Any]:
         return _mapping(yaml.safe_load(text))
     except yaml.YAMLError:
         return {}
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [_mapping(document) for document in yaml.safe_load_all(path.read_text())]
+    except yaml.YAMLError:
+        return []
 
 
 def _mapping(value: Any) -> dict[str, Any]:

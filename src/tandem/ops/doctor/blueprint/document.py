@@ -8,7 +8,6 @@ import yaml
 
 Node = dict[str, Any]
 
-# Without `projects` and `ungrouped`: Tandem's own files use none, and what is in them is read all the same.
 ROOT_FIELDS = frozenset({"services", "databases", "envVarGroups", "projects", "ungrouped", "previews", "version"})
 
 

@@ -20,7 +20,7 @@ SERVER = Check("render.server", "The worker class of old guides is deprecated in
 FREE = Check("render.free", "What the free plan cannot do.")
 
 DEFAULT_GRACE = 30  # seconds from SIGTERM to SIGKILL
-DRAIN_MARGIN = 10  # seconds that a process needs after SHUTDOWN_TIMEOUT
+AFTER_DRAIN, AFTER_JOBS = 5, 15  # seconds after SHUTDOWN_TIMEOUT: to close connections; and to give jobs back
 _DEFAULT_DRAIN = 25
 _MIGRATES = re.compile(r"\btandem\s+migrate\b|\balembic\b.*\bupgrade\b|--migrate\b")
 _TESTS = re.compile(r"\b(?:pytest|make test|tox|unittest)\b")
@@ -66,16 +66,21 @@ def _shutdown(blueprint: Blueprint, service: Node) -> Iterator[Result]:
         if int(given[1]) > grace:
             yield SHUTDOWN.error(
                 f"{name}: its command allows requests {given[1]} s, Render kills after {grace} s",
-                f"`maxShutdownDelaySeconds: {min(300, int(given[1]) + DRAIN_MARGIN)}`, or a shorter time-out",
+                f"`maxShutdownDelaySeconds: {min(300, int(given[1]) + AFTER_DRAIN)}`, or a shorter time-out",
             )
-    elif role_of(service) is not None:
+    elif (role := role_of(service)) is not None:
+        works = role.works or blueprint.value(service, "RUN_WORKER") == "true"
         drain = blueprint.number(service, "SHUTDOWN_TIMEOUT", _DEFAULT_DRAIN)
-        if drain + DRAIN_MARGIN > grace:
+        needed = drain + after_drain(works=works)
+        if needed > grace:
             yield SHUTDOWN.error(
-                f"{name} drains for {drain} s, Render kills after {grace} s",
-                f"SHUTDOWN_TIMEOUT at most {max(1, grace - DRAIN_MARGIN)}, or `maxShutdownDelaySeconds: "
-                f"{min(300, drain + DRAIN_MARGIN)}`",
+                f"{name} needs up to {needed} s to stop, Render kills after {grace} s",
+                f"SHUTDOWN_TIMEOUT={max(1, grace - needed + drain)}, or `maxShutdownDelaySeconds: {min(300, needed)}`",
             )
+
+
+def after_drain(*, works: bool) -> int:
+    return AFTER_JOBS if works else AFTER_DRAIN
 
 
 def _python(blueprint: Blueprint, service: Node) -> Iterator[Result]:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from tandem.ops.doctor import variables
 from tandem.ops.doctor.blueprint.document import Blueprint, Node, entries
@@ -19,7 +18,7 @@ REGION = Check(
     "render.region", "The private network ends at the region: the connection fails, or goes over the internet."
 )
 
-SOURCES = ("value", "generateValue", "sync", "fromDatabase", "fromService", "previewValue")
+SOURCES = ("value", "generateValue", "sync", "fromDatabase", "fromService")
 _DATABASE_PROPERTIES = ("connectionString", "connectionPoolString", "host", "port", "user", "password", "database")
 _SERVICE_PROPERTIES = ("host", "port", "hostport", "connectionString")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -63,10 +62,7 @@ def _entry(blueprint: Blueprint, service: Node, entry: Node) -> Iterator[Result]
 
 
 def _variable(owner: str, entry: Node) -> Iterator[Result]:
-    key, given = (
-        str(entry.get("key", "")),
-        [source for source in SOURCES if source in entry and source != "previewValue"],
-    )
+    key, given = str(entry.get("key", "")), [source for source in SOURCES if source in entry]
     if not _KEY.fullmatch(key) or len(given) != 1:
         yield VARIABLE.error(
             f"{owner}: {key or entry!r} has {len(given)} sources",
@@ -143,10 +139,9 @@ def _workers(blueprint: Blueprint) -> Iterator[Result]:
             continue
         apis = [api for api, other in roles if other.serves and other.service == role.service]
         told = set(blueprint.environment(worker))
-        wanted: set[Any] = {name for api in apis for name in blueprint.environment(api)} & variables.of_jobs(
-            role.service
-        )
-        if lacking := sorted(name for name in wanted if not variables.spellings(name) & told):
+        of_apis = {name for api in apis for name in blueprint.environment(api)}
+        wanted = sorted(of_apis & variables.of_jobs(role.service))
+        if lacking := [name for name in wanted if not variables.spellings(name) & told]:
             yield WORKER.error(
                 f"{label(worker)} lacks {', '.join(lacking)} of its API",
                 "`fromService: {type: web, name: …, envVarKey: …}`, or a group that both use",

@@ -58,7 +58,7 @@ async def check_live(visit: Visit) -> AsyncIterator[Result]:
             yield REACHABLE.ok(str(client.base_url))
             async for result in _looked_at(client, visit):
                 yield result
-        except httpx2.TransportError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             yield REACHABLE.error(f"{type(error).__name__}: {error}", _remedy(str(error)))
 
 

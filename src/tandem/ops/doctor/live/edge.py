@@ -41,19 +41,19 @@ async def check_edge(
     client: httpx2.AsyncClient, service: Service, *, origin: str | None, health_token: str | None
 ) -> AsyncIterator[Result]:
     """After the first answer, which `check.py` has waited for."""
-    yield await _health(client, service, health_token)
-    yield await _docs(client)
-    for result in await _cors(client, PROBE[service.name], origin):
+    yield await check_health(client, service, health_token)
+    yield await check_docs(client)
+    for result in await check_cors(client, PROBE[service.name], origin):
         yield result
-    yield await _headers(client)
-    async for result in _tls(client):
+    yield await check_headers(client)
+    async for result in check_tls(client):
         yield result
-    yield await _forwarded(client, PROBE[service.name])
+    yield await check_forwarded(client, PROBE[service.name])
 
 
-async def _health(client: httpx2.AsyncClient, service: Service, token: str | None) -> Result:
+async def check_health(client: httpx2.AsyncClient, service: Service, token: str | None) -> Result:
     answer = await client.get("/health")
-    body = _json(answer)
+    body = body_of(answer)
     if answer.status_code != 200:
         return HEALTH.error(
             f"/health answers {answer.status_code}: {body.get('database', 'no word of a database')}",
@@ -68,7 +68,7 @@ async def _health(client: httpx2.AsyncClient, service: Service, token: str | Non
     if token is None:
         return HEALTH.ok(f"{seen}; with HEALTH_TOKEN the dependencies are looked at, too")
     detailed = await client.get("/health/detailed", headers={"Authorization": f"Bearer {token}"})
-    found = _json(detailed)
+    found = body_of(detailed)
     if detailed.status_code != 200 or found.get("status") != "healthy":
         reasons = {key: found[key] for key in ("dependencies", "migrations", "rate_limits") if key in found}
         return HEALTH.error(
@@ -78,14 +78,14 @@ async def _health(client: httpx2.AsyncClient, service: Service, token: str | Non
     return HEALTH.ok(f"{seen}; database, Redis and migrations too")
 
 
-async def _docs(client: httpx2.AsyncClient) -> Result:
+async def check_docs(client: httpx2.AsyncClient) -> Result:
     open_ones = [path for path in ("/docs", "/redoc", "/openapi.json") if (await client.get(path)).status_code != 404]
     if open_ones:
         return DOCS.error(f"{', '.join(open_ones)} answer", "ENVIRONMENT=production, and no DOCS=true")
     return DOCS.ok("/docs, /redoc and /openapi.json are off")
 
 
-async def _cors(client: httpx2.AsyncClient, path: str, origin: str | None) -> list[Result]:
+async def check_cors(client: httpx2.AsyncClient, path: str, origin: str | None) -> list[Result]:
     refused = await _preflight(client, path, STRANGER)
     allowed = refused.headers.get("access-control-allow-origin")
     if allowed in {STRANGER, "*"}:
@@ -108,7 +108,7 @@ async def _preflight(client: httpx2.AsyncClient, path: str, origin: str) -> http
     return await client.options(path, headers={"Origin": origin, **wanted})
 
 
-async def _headers(client: httpx2.AsyncClient) -> Result:
+async def check_headers(client: httpx2.AsyncClient) -> Result:
     answer = await client.get("/health/live")
     wrong = [name for name, value in SECURITY.items() if value not in answer.headers.get(name, "\0")]
     if "server" in answer.headers and "uvicorn" in answer.headers["server"]:
@@ -118,7 +118,7 @@ async def _headers(client: httpx2.AsyncClient) -> Result:
     return HEADERS.ok(", ".join(SECURITY))
 
 
-async def _tls(client: httpx2.AsyncClient) -> AsyncIterator[Result]:
+async def check_tls(client: httpx2.AsyncClient) -> AsyncIterator[Result]:
     where = urlsplit(str(client.base_url))
     if where.scheme != "https" and where.hostname in LOOPBACK:
         yield TLS.info("not encrypted, and never leaves this machine")
@@ -156,7 +156,7 @@ def certificate_seconds(host: str, port: int) -> float:
     return ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
 
 
-async def _forwarded(client: httpx2.AsyncClient, path: str) -> Result:
+async def check_forwarded(client: httpx2.AsyncClient, path: str) -> Result:
     """A client that invents an address must stay in the quota of its own one."""
     plain = [await _remaining(client, path) for _ in range(_FORGED)]
     forged = [
@@ -184,7 +184,7 @@ async def _remaining(client: httpx2.AsyncClient, path: str, forwarded_for: str |
     return int(text) if text.isdecimal() else None
 
 
-def _json(answer: httpx2.Response) -> dict[str, object]:
+def body_of(answer: httpx2.Response) -> dict[str, object]:
     try:
         body = answer.json()
     except ValueError:
