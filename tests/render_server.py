@@ -27,7 +27,8 @@ class RenderServer(ThreadingHTTPServer):
         self.ways: deque[tuple[str, ...]] = deque()
         self.steps: dict[str, deque[str]] = {}
         self.trouble: deque[tuple[Any, dict[str, str]]] = deque()
-        self.queues = False  # answers a trigger with 202 and nothing else
+        self.queues = False  # answers a trigger with 202 and nothing else, and
+        self.hides = 0  # so many lists do not have it yet
         self.auto_deploy = "yes"
         self.requests: list[tuple[str, str, Any]] = []
 
@@ -111,7 +112,10 @@ class Handler(BaseHTTPRequestHandler):
             return 200, {"name": "momentum-todo-api", "autoDeploy": server.auto_deploy,
                          "serviceDetails": {"url": server.service_url}}  # fmt: skip
         if path == f"{service}/deploys" and self.command == "GET":
-            return 200, [{"deploy": one, "cursor": one["id"]} for one in reversed(server.deploys)]
+            hidden = int(server.hides > 0 and bool(server.deploys) and server.deploys[-1]["status"] == "created")
+            server.hides -= hidden
+            listed = server.deploys[: len(server.deploys) - hidden]
+            return 200, [{"deploy": one, "cursor": one["id"]} for one in reversed(listed)]
         if path == f"{service}/deploys":
             made = server.begin(body.get("commitId", "a" * 40))
             return (202, None) if server.queues else (201, made)

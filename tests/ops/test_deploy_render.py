@@ -174,7 +174,7 @@ def test_an_api_in_trouble_is_asked_again_and_the_deploy_begun_once(run: Run, se
 
 def test_an_api_that_stays_in_trouble_ends_it(run: Run, server: RenderServer) -> None:
     server.trouble.extend([(502, {})] * 50)
-    with pytest.raises(RenderError, match="answered 502"):
+    with pytest.raises(RenderError, match="answers 502"):
         run()
     assert len(run.time.waits) == render.TRIES - 1
     server.trouble.clear()
@@ -184,8 +184,13 @@ def test_an_api_that_stays_in_trouble_ends_it(run: Run, server: RenderServer) ->
 
 
 def test_a_deploy_that_is_queued_without_a_word_is_found(run: Run, server: RenderServer) -> None:
-    server.queues = True
+    server.queues, server.hides = True, 2
     assert run().id == "dep-1"
+    assert len(server.deploys) == 2, "asked for once"
+    server.hides = 100
+    with pytest.raises(RenderError, match="does not list it"):
+        run()
+    assert len(server.deploys) == 3
 
 
 def test_a_hook_triggers_once_and_is_followed(run: Run, server: RenderServer) -> None:

@@ -93,8 +93,7 @@ def deploy(render: Render, order: Order, *, verify: Verify, progress: Progress, 
         return ended
     for one in wrong:
         progress(one)
-    _take_back(render, ended, before, order, service, verify=verify, progress=progress, patience=patience)
-    raise AssertionError("taking back always raises")
+    raise _taken_back(render, ended, before, order, service, verify=verify, progress=progress, patience=patience)
 
 
 def _follow(render: Render, started: Deploy, progress: Progress, patience: Patience) -> Deploy:
@@ -138,7 +137,7 @@ def _verify(url: str | None, verify: Verify, progress: Progress, patience: Patie
     return []
 
 
-def _take_back(
+def _taken_back(
     render: Render,
     bad: Deploy,
     before: Deploy | None,
@@ -148,21 +147,21 @@ def _take_back(
     verify: Verify,
     progress: Progress,
     patience: Patience,
-) -> None:
-    """Always raises DeployFailed, which says how things stand."""
+) -> DeployFailed:
+    """What there is to raise: it says how things stand."""
     failed = f"{bad} is live and does not pass its checks"
     if not order.roll_back or before is None:
         why = "there is no deploy to go back to" if before is None else "not rolled back, as asked"
-        raise DeployFailed(f"{failed}; {why}")
+        return DeployFailed(f"{failed}; {why}")
     if (live := render.live()) is not None and live.id != bad.id:
-        raise DeployFailed(f"{failed}; {live} has been deployed since, so nothing was rolled back")
+        return DeployFailed(f"{failed}; {live} has been deployed since, so nothing was rolled back")
     progress(f"rolling back to {before}")
     ended = _follow(render, render.roll_back(before), progress, patience)
     if ended.status != "live":
-        raise DeployFailed(f"{failed}, AND the rollback did not work ({WORDS.get(ended.status, ended.status)})")
+        return DeployFailed(f"{failed}, AND the rollback did not work ({WORDS.get(ended.status, ended.status)})")
     wrong = _verify(order.url or service.url, verify, progress, patience)
     state = f"but the version before fails too: {wrong[0]}" if wrong else "which works"
-    raise DeployFailed(f"{failed}; rolled back to {before}, {state}{_auto_deploy(render, order, service)}")
+    return DeployFailed(f"{failed}; rolled back to {before}, {state}{_auto_deploy(render, order, service)}")
 
 
 def _auto_deploy(render: Render, order: Order, service: RenderService) -> str:

@@ -4,7 +4,7 @@ Nothing here says a secret: neither the key, nor the hook's address, which holds
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -119,17 +119,26 @@ class Render:
             try:
                 answer = begin()
             except _Unknown:
+                self._sleep(_backoff(attempt))
+                if (appeared := self._new_since(before)) is not None:
+                    return appeared
                 if attempt + 1 == TRIES:
                     raise
-                self._sleep(_backoff(attempt))
-                answer = None
-            if (deploy := _deploy_in(answer)) is not None:
-                return deploy
-            # 202: queued behind another one, without a word about its id. Or no answer.
-            new = [one for one in self.deploys() if one.id not in before]
-            if new:
-                return new[-1]
+            else:
+                return _deploy_in(answer) or self._awaited(before)
+        raise AssertionError("the last try returns or raises")
+
+    def _awaited(self, before: Container[str]) -> Deploy:
+        """Of a trigger that was taken (202, queued behind another deploy) without a word about its id."""
+        for attempt in range(TRIES):
+            if (appeared := self._new_since(before)) is not None:
+                return appeared
+            self._sleep(_backoff(attempt))
         raise RenderError("Render took the deploy and does not list it: look at the dashboard")
+
+    def _new_since(self, before: Container[str]) -> Deploy | None:
+        new = [one for one in self.deploys() if one.id not in before]
+        return new[-1] if new else None
 
     def _call(self, method: str, path: str, body: Any = None, *, again: bool = True) -> Any:
         """With `again` also repeated when nobody knows whether it was done: it may be done twice."""
@@ -177,7 +186,7 @@ def _deploy_in(answer: Any) -> Deploy | None:
 def _refusal(answer: httpx2.Response, service_id: str) -> RenderError:
     status = answer.status_code
     if status >= 500:
-        return _Unknown(f"Render's API answered {status}, {TRIES} times at most: try again later")
+        return _Unknown(f"Render's API answers {status}: try again later")
     said = {
         401: "RENDER_API_KEY is not accepted: make one under Account settings, API keys",
         403: "RENDER_API_KEY may not do this: it belongs to somebody without the right",
