@@ -7,28 +7,24 @@ import asyncio
 import io
 import multiprocessing
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import psutil
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.load import BenchmarkError
+from benchmarks.section import Figure, Section
+from benchmarks.servers import own_postgres
 from tandem.accounts.principal import Principal
 from tandem.core.jobs.registry import Jobs
 from tandem.core.jobs.worker import working
 from tandem.core.log import configure_logging
-from tandem.core.postgres import EmbeddedPostgres
 from tandem.core.postgres_url import parse_database_url
 from tandem.core.settings import Settings
 from tandem.market_ai.imports.jobs import import_rows
@@ -36,13 +32,10 @@ from tandem.market_ai.imports.schemas import LeadImportFields
 from tandem.market_ai.imports.service import start_import
 from tandem.market_ai.imports.uploads import inspect_file
 from tandem.market_ai.tenancy import OrgWriter
-from tandem.ops.migrate import migrate
 from tandem.ops.services import SERVICES
 
 WHAT = "imports of leads"
 
-PAGE = Path(__file__).parents[1] / "docs/performance.md"
-BEGIN, END = "<!-- imports, written by make bench -->", "<!-- end of imports -->"
 MIN_RATE, MAX_GROWTH = 2000.0, 30.0  # rows a second; MB that the largest file may add to what the smallest one took
 SERVICE = SERVICES["market-ai"]
 FULL, QUICK = (1000, 10_000, 100_000), (100, 500, 1000)
@@ -86,7 +79,7 @@ def settings(url: str) -> Settings:
 
 def measure(sizes: tuple[int, ...], say: Callable[[str], None]) -> list[Measured]:
     """On a durable Postgres of its own, that is deleted afterwards; each size for an organization of its own."""
-    with _postgres() as url, _worker(url) as process:
+    with own_postgres("market-ai") as url, _worker(url) as process:
         results = []
         for rows in sizes:
             say(f"import of {rows} leads")
@@ -141,20 +134,6 @@ def _file(rows: int) -> bytes:
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="tandem-bench-imports-"))
-    folder.chmod(0o711)  # for the unprivileged user that runs the server for root
-    try:
-        with EmbeddedPostgres(folder / "postgres") as server:
-            server.create_database("imports")
-            migrate(SERVICE, server.url("imports"))
-            yield server.url("imports")
-            server.destroy()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
 def _worker(url: str) -> Iterator[psutil.Process]:
     """Forked from a process that has imported everything."""
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
@@ -171,47 +150,21 @@ def _worker(url: str) -> Iterator[psutil.Process]:
         process.join()
 
 
-def show(results: list[Measured]) -> None:
-    table = Table(title="Imports", title_justify="left")
-    for column in ("leads in the file", "new, rows/s", "once more, rows/s", "memory of the worker"):
-        table.add_column(column, justify="right")
-    for row in rows(results):
-        table.add_row(*row)
-    console = Console(width=120)
-    console.print(table)
-    for line in missed(results):
-        console.print(f"[red]missed[/] {line}", highlight=False)
-
-
-def rows(results: list[Measured]) -> Iterator[tuple[str, str, str, str]]:
+def section(results: list[Measured]) -> Section:
+    figures = []
     for one in results:
-        yield f"{one.rows:,}", f"{one.new:,.0f}", f"{one.again:,.0f}", f"{one.memory:.0f} MB"
-
-
-def write(results: list[Measured], page: Path = PAGE) -> None:
-    """Replace the imports section, or add it at the end."""
-    text = page.read_text() if page.exists() else "# Performance\n"
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n## Imports\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    lines = [
-        f"Measured on {datetime.now(UTC).date()}: eight columns, two of them a consent, on a durable Postgres.",
-        "",
-    ]
-    lines += ["| leads in the file | new, rows/s | the same file once more, rows/s | memory of the worker |"]
-    lines += ["|--:|--:|--:|--:|", *(f"| {' | '.join(row)} |" for row in rows(results)), ""]
-    lines += [
-        f"Targets: at least {MIN_RATE:g} new rows/s, and at most {MAX_GROWTH:g} MB more for the largest file.",
-        "",
-    ]
-    lines += [f"- missed in this run: {line}" for line in missed(results)] or ["Every target was met in this run."]
-    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
+        figures += [
+            Figure(f"{one.rows:,} leads: new, rows a second", f"{one.new:,.0f}", f"≥ {MIN_RATE:g}"),
+            Figure(f"{one.rows:,} leads: the same file once more", f"{one.again:,.0f}"),
+            Figure(f"{one.rows:,} leads: memory of the worker", f"{one.memory:.0f} MB", f"+ {MAX_GROWTH:g} MB at most"),
+        ]
+    intro = "eight columns, two of them a consent, on a durable Postgres"
+    return Section("imports", intro, figures, list(missed(results)))
 
 
 def run(*, quick: bool, say: Callable[[str], None]) -> None:
     """Measure, show, and unless it is quick write."""
-    results = measure(QUICK if quick else FULL, say)
-    show(results)
+    found = section(measure(QUICK if quick else FULL, say))
+    found.show()
     if not quick:
-        write(results)
+        found.write()

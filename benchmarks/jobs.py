@@ -6,9 +6,7 @@ Also run by `make bench`. Prints a table and writes the jobs section of docs/per
 import asyncio
 import multiprocessing
 import os
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -25,16 +23,15 @@ from pydantic import SecretStr
 
 from benchmarks import redis_worker
 from benchmarks.section import Figure, Section
+from benchmarks.servers import own_postgres
 from tandem.core.jobs import JobPayload, enqueue, enqueue_many
 from tandem.core.jobs.context import JobContext
 from tandem.core.jobs.options import Options, Profile
 from tandem.core.jobs.registry import Jobs, handles
 from tandem.core.jobs.worker import working
 from tandem.core.log import configure_logging
-from tandem.core.postgres import EmbeddedPostgres
 from tandem.core.postgres_url import parse_database_url
 from tandem.core.settings import Settings
-from tandem.ops.migrate import migrate
 from tandem.ops.services import SERVICES
 
 WHAT = "the job queue"
@@ -123,7 +120,7 @@ def settings(url: str) -> Settings:
 
 def measure(scale: Scale, say: Callable[[str], None]) -> Results:
     """On a durable Postgres of its own, that is deleted afterwards."""
-    with _postgres() as url, _workers() as start:
+    with own_postgres("momentum") as url, _workers() as start:
         worker = start(serve, url)
         say("pickup of a lone job")
         waits = asyncio.run(_pickup(url, scale.lone))
@@ -258,20 +255,6 @@ async def _connect(url: str) -> Any:
     connection = await asyncpg.connect(**parse_database_url(url).asyncpg_args)
     await connection.execute("CREATE TABLE IF NOT EXISTS bench_done (job int)")
     return connection
-
-
-@contextmanager
-def _postgres() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="tandem-bench-jobs-"))
-    folder.chmod(0o711)  # for the unprivileged user that runs the server for root
-    try:
-        with EmbeddedPostgres(folder / "postgres") as server:
-            server.create_database("jobs")
-            migrate(SERVICES["momentum"], server.url("jobs"))
-            yield server.url("jobs")
-            server.destroy()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -11,23 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.section import Figure, Section
 from tests.conformance import mail_worker
-from tests.conformance.test_mail_once import durable_database, prove
+from tests.conformance.test_mail_once import prove
+from tests.conformance.worker_processes import durable_server
 from tests.market_ai.making import connected
 from tests.smtp_server import smtp_server
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs/performance.md"
-BEGIN, END = "<!-- mail, written by make bench -->", "<!-- end of mail -->"
+WHAT = "sending"
 MIN_RATE, MAX_GROWTH = 100.0, 30.0  # mails a second; MB that the most leads may add to what the fewest took
 MEGABYTE = 1_000_000
 _ACCEPTED = "SELECT count(*) FROM deliveries WHERE state = 'accepted'"
@@ -71,10 +69,10 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Results:
     sizes = []
     for leads in scale.leads:
         say(f"mails to {leads} leads, one worker")
-        with _folder() as folder, durable_database() as database:
-            sizes.append(asyncio.run(_measure(database.url("market_ai"), leads, scale.sent, folder)))
+        with _folder() as folder, durable_server("market-ai") as database:
+            sizes.append(asyncio.run(_measure(database.url("market-ai"), leads, scale.sent, folder)))
     say(f"{scale.killed} mails over 2 workers under kill -9")
-    with _folder() as folder, durable_database() as database:
+    with _folder() as folder, durable_server("market-ai") as database:
         states = asyncio.run(prove(database, folder, mails=scale.killed, kills=scale.kills))
     return Results(sizes, scale.killed, states)
 
@@ -135,53 +133,32 @@ def missed(results: Results) -> Iterator[str]:
         yield f"memory grew by {growth:.0f} MB with the number of leads, the target is {MAX_GROWTH:g} MB at most"
 
 
-def rows(results: Results) -> Iterator[tuple[str, str, str]]:
+def section(results: Results) -> Section:
+    figures = []
     for one in results.sizes:
-        yield f"{one.leads:,} leads: made and planned", f"{one.planned:.1f} s", ""
-        yield f"{one.leads:,} leads: mails a second, one worker", f"{one.rate:,.0f}", f"≥ {MIN_RATE:g}"
-        yield f"{one.leads:,} leads: CPU of the worker for a mail", f"{one.cpu:.1f} ms", ""
-        yield f"{one.leads:,} leads: memory of the worker", f"{one.memory:.0f} MB", f"+ {MAX_GROWTH:g} MB at most"
+        figures += [
+            Figure(f"{one.leads:,} leads: made and planned", f"{one.planned:.1f} s"),
+            Figure(f"{one.leads:,} leads: mails a second, one worker", f"{one.rate:,.0f}", f"≥ {MIN_RATE:g}"),
+            Figure(f"{one.leads:,} leads: CPU of the worker for a mail", f"{one.cpu:.1f} ms"),
+            Figure(
+                f"{one.leads:,} leads: memory of the worker", f"{one.memory:.0f} MB", f"+ {MAX_GROWTH:g} MB at most"
+            ),
+        ]
     told = ", ".join(f"{count} {state}" for state, count in results.states.most_common())
-    yield f"{results.killed:,} mails under kill -9, sent twice", "0", "0"
-    yield "what became of them", told, "every one in one state"
-
-
-def show(results: Results) -> None:
-    table = Table(title="Mail", title_justify="left")
-    for column, justify in (("", "left"), ("measured", "right"), ("target", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for row in rows(results):
-        table.add_row(*row)
-    console = Console(width=120)
-    console.print(table)
-    for line in missed(results):
-        console.print(f"[red]missed[/] {line}", highlight=False)
-
-
-def write(results: Results, page: Path = PAGE) -> None:
-    """Replace the mail section, or add it at the end."""
-    text = page.read_text() if page.exists() else "# Performance\n"
-    if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n## Mail\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    most = f"{FULL.sent:,}"
-    lines = [
-        f"Measured on {datetime.now(UTC).date()}, on a durable Postgres, to an aiosmtpd server on the same machine.",
-        f"Of more than {most} leads the first {most} mails were waited for.",
-        "",
-        "| mail | measured | target |",
-        "|---|--:|--:|",
+    figures += [
+        Figure(f"{results.killed:,} mails under kill -9, sent twice", "0", "0"),
+        Figure("what became of them", told, "every one in one state"),
     ]
-    lines += [f"| {what} | {figure} | {target} |" for what, figure, target in rows(results)]
-    wrong = [f"- {line}" for line in missed(results)]
-    lines += ["", *(["Targets missed in this run:", "", *wrong] if wrong else ["Every target was met in this run."])]
-    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
+    intro = (
+        "a durable Postgres and an aiosmtpd server on the same machine; "
+        f"of more than {FULL.sent:,} leads the first {FULL.sent:,} mails were waited for"
+    )
+    return Section("mail", intro, figures, list(missed(results)))
 
 
 def run(*, quick: bool, say: Callable[[str], None]) -> None:
     """Measure, show, and unless it is quick write. Raises AssertionError when somebody was sent two mails."""
-    results = measure(QUICK if quick else FULL, say)
-    show(results)
+    found = section(measure(QUICK if quick else FULL, say))
+    found.show()
     if not quick:
-        write(results)
+        found.write()

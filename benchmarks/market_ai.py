@@ -20,10 +20,7 @@ import psutil
 from benchmarks.load import BenchmarkError, Request, drive, require_wrk
 from benchmarks.section import Figure, Section
 from benchmarks.seeds import SECRET
-from benchmarks.servers import ROOT, Server, clean_environment
-from tandem.core.postgres import EmbeddedPostgres
-from tandem.ops.migrate import migrate
-from tandem.ops.services import SERVICES
+from benchmarks.servers import ROOT, Server, clean_environment, own_postgres
 
 WHAT = "what Market AI's processes weigh"
 
@@ -45,7 +42,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> None:
 
 def _measure(seconds: int) -> tuple[float, float]:
     """MB of the API process and of the worker."""
-    with tempfile.TemporaryDirectory(prefix="tandem-bench-market-") as name, _postgres(Path(name)) as url:
+    with tempfile.TemporaryDirectory(prefix="tandem-bench-market-") as name, own_postgres("market-ai") as url:
         folder = Path(name)
         model = Server(
             "model", ["-m", "tests.openai_server", "--log", str(folder / "billed")], "/health", _in(folder), ROOT
@@ -138,13 +135,3 @@ def _worker(environment: dict[str, str], folder: Path) -> Iterator[psutil.Popen]
             yield worker
         finally:
             worker.terminate()
-
-
-@contextmanager
-def _postgres(folder: Path) -> Iterator[str]:
-    folder.chmod(0o711)  # for the unprivileged user that runs the server for root
-    with EmbeddedPostgres(folder / "postgres") as server:
-        server.create_database("market_ai")
-        migrate(SERVICES["market-ai"], server.url("market_ai"))
-        yield server.url("market_ai")
-        server.destroy()

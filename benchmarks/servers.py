@@ -1,12 +1,16 @@
 """The two servers as processes of their own, with the settings of a production."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +18,9 @@ from typing import Self
 import psutil
 
 from benchmarks.seeds import SECRET
+from tandem.core.postgres import EmbeddedPostgres
+from tandem.ops.migrate import migrate
+from tandem.ops.services import SERVICES
 
 ROOT = Path(__file__).parents[1]
 DEADLINE = 60.0  # seconds to become ready
@@ -110,3 +117,18 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+@contextmanager
+def own_postgres(service: str) -> Iterator[str]:
+    """The URL of a service's migrated database on a durable Postgres of its own, which is deleted afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="tandem-bench-"))
+    folder.chmod(0o711)  # for the unprivileged user that runs the server for root
+    try:
+        with EmbeddedPostgres(folder / "postgres") as server:
+            server.create_database(service)
+            migrate(SERVICES[service], server.url(service))
+            yield server.url(service)
+            server.destroy()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

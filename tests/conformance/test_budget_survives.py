@@ -82,9 +82,7 @@ def billed(provider: OpenAIServer) -> dict[str, int]:
     return sums
 
 
-async def test_the_provider_never_bills_more_than_any_limit(
-    server: EmbeddedPostgres, provider: OpenAIServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_provider_never_bills_more_than_any_limit(server: EmbeddedPostgres, provider: OpenAIServer) -> None:
     url = server.url("market-ai")
     given = {
         "database_url": url,
@@ -104,7 +102,7 @@ async def test_the_provider_never_bills_more_than_any_limit(
         async with connection.transaction():
             orders = [order(campaigns[n % CAMPAIGNS], n) for n in range(JOBS)]
             await enqueue_many(connection, orders, owner=bank.org)
-        workers = Workers(working.main, (given,), monkeypatch, WORKERS)
+        workers = Workers(WORKERS, working.main, given)
         try:
             await until(connection, "SELECT EXISTS (SELECT FROM budget_calls WHERE state = 'settled')", within=30)
             await kill_at_random(workers)

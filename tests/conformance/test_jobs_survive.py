@@ -41,15 +41,13 @@ async def connected(url: str) -> AsyncIterator[Any]:
         await connection.close()
 
 
-async def test_no_job_is_lost_and_no_finished_step_is_done_twice(
-    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_job_is_lost_and_no_finished_step_is_done_twice(server: EmbeddedPostgres) -> None:
     url, rng = server.url("momentum"), random.Random(4)  # noqa: S311 - which worker is killed
     async with connected(url) as connection:
         await connection.execute(TABLES)
         async with connection.transaction():
             await enqueue_many(connection, [Steps(count=STEPS, seconds=0.05) for _ in range(JOBS)])
-    workers = Workers(jobs_service.main, (url,), monkeypatch, 2)
+    workers = Workers(2, jobs_service.main, url)
     try:
         async with connected(url) as connection:
             await until(connection, "SELECT EXISTS (SELECT FROM done)", within=20)
@@ -104,10 +102,10 @@ async def test_a_restart_of_postgres_fails_no_job_and_pickup_is_quick_again(serv
             assert statistics.median(waits) < 0.15  # found by notice, not by the poll
 
 
-async def test_sigterm_drains_a_worker_process(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sigterm_drains_a_worker_process(server: EmbeddedPostgres) -> None:
     url = server.url("momentum")
     async with connected(url) as connection:
-        workers = Workers(jobs_service.main, (url,), monkeypatch, 1)
+        workers = Workers(1, jobs_service.main, url)
         try:
             async with connection.transaction():
                 short = await enqueue(connection, Sleep(seconds=1))

@@ -6,9 +6,7 @@ that is restarted. The server writes down every message it takes.
 
 import asyncio
 import contextlib
-import multiprocessing
 import random
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,68 +16,23 @@ from typing import Any
 import pytest
 
 from tandem.core.postgres import EmbeddedPostgres
-from tandem.ops.migrate import migrate
-from tandem.ops.services import SERVICES
 from tests.conformance import mail_worker
 from tests.conformance.mail_worker import LANES, order_sends
-from tests.databases import cluster_parent
+from tests.conformance.worker_processes import Workers, durable_server, restart
 from tests.market_ai.making import connected
 from tests.smtp_server import fault_of, smtp_server
 
-ROOT = Path(__file__).parents[2]
 MAILS, CAMPAIGNS = 4_000, 4  # `make bench` sends 10,000
 CHAOS = 40  # one recipient in so many meets a fault
-KILLS, KILL_EVERY = 10, 0.7  # seconds
+KILLS, LEAST_KILLS, KILL_EVERY = 10, 3, 0.7  # seconds
 BOUND = 420.0  # seconds from the last kill to the last mail, on a machine that does other things too
 DONE = "SELECT count(*) = 0 FROM sends WHERE finished_at IS NULL"
 
 
 @pytest.fixture
 def database() -> Iterator[EmbeddedPostgres]:
-    with durable_database() as server:
+    with durable_server("market-ai") as server:
         yield server
-
-
-@contextlib.contextmanager
-def durable_database() -> Iterator[EmbeddedPostgres]:
-    """A server of its own, which may be stopped."""
-    directory = cluster_parent()
-    server = EmbeddedPostgres(directory / "postgres")
-    try:
-        server.start()
-        server.create_database("market_ai")
-        migrate(SERVICES["market-ai"], server.url("market_ai"))
-        yield server
-        server.destroy()
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-class Workers:
-    """Forked from a process that has imported everything, and replaced when they are killed."""
-
-    def __init__(self, count: int, *args: str) -> None:
-        self._args = args
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.conformance.mail_worker"])
-        self.processes = [self._start() for _ in range(count)]
-
-    def _start(self) -> Any:
-        process = self._context.Process(target=mail_worker.main, args=self._args)
-        process.start()
-        return process
-
-    def kill_one(self, rng: random.Random) -> None:
-        index = rng.randrange(len(self.processes))
-        self.processes[index].kill()
-        self.processes[index].join()
-        self.processes[index] = self._start()
-
-    def stop(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.join()
 
 
 async def finished(url: str, *, within: float) -> None:
@@ -97,33 +50,22 @@ async def finished(url: str, *, within: float) -> None:
     pytest.fail(f"not finished: {[tuple(row) for row in rows]} {[tuple(job) for job in jobs]}")
 
 
-async def test_nobody_gets_two_mails_whatever_is_killed(
-    database: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+async def test_nobody_gets_two_mails_whatever_is_killed(database: EmbeddedPostgres, tmp_path: Path) -> None:
     await prove(database, tmp_path, mails=MAILS, kills=KILLS)
 
 
 async def prove(database: EmbeddedPostgres, folder: Path, *, mails: int, kills: int) -> Counter[str]:
     """Sends under kills; how many mails ended in which state. For the benchmark too, with more of them."""
-    url, rng = database.url("market_ai"), random.Random(8)  # noqa: S311 - which worker is killed
+    url = database.url("market-ai")
     with smtp_server(folder, chaos=CHAOS) as smtp:
         async with connected(url) as connection:
             await order_sends(connection, mails, CAMPAIGNS)
-        workers = Workers(2, url, smtp.url)
+        workers = Workers(2, mail_worker.main, url, smtp.url)
         try:
             async with asyncio.timeout(60):
                 while not smtp.taken():  # noqa: ASYNC110 - another process writes it
                     await asyncio.sleep(0.05)
-            for number in range(kills):
-                await asyncio.sleep(KILL_EVERY)
-                await asyncio.to_thread(workers.kill_one, rng)
-                if number == kills // 2:
-                    await asyncio.to_thread(database.stop)
-                    await asyncio.sleep(0.5)
-                    await asyncio.to_thread(database.start)
-            async with connected(url) as connection:
-                assert not await connection.fetchval(DONE), "all was sent before the last kill, which proves little"
+            await _disturb(database, workers, kills)
             await finished(url, within=BOUND)
         finally:
             workers.stop()
@@ -140,6 +82,20 @@ async def prove(database: EmbeddedPostgres, folder: Path, *, mails: int, kills: 
     open_states = sum(one["waiting"] + one["claimed"] + one["handed_off"] for one in totals)
     assert (open_states, sum(one["planned"] for one in totals)) == (0, mails)
     return Counter(row["state"] for row in rows)
+
+
+async def _disturb(database: EmbeddedPostgres, workers: Workers, kills: int) -> None:
+    """Kills and a restart of Postgres, as long as there is something to disturb."""
+    rng = random.Random(8)  # noqa: S311 - which worker is killed
+    for number in range(kills):
+        await asyncio.sleep(KILL_EVERY)
+        async with connected(database.url("market-ai")) as connection:
+            if await connection.fetchval(DONE):
+                assert number > LEAST_KILLS, f"all was sent after {number} kills, which proves little"
+                return
+        await asyncio.to_thread(workers.kill_one, rng)
+        if number == 1:
+            await restart(database)
 
 
 def _states_are_true(rows: dict[str, Any], taken: Counter[str], suppressed: set[str], *, most_lost: int) -> None:

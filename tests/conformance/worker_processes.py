@@ -29,14 +29,13 @@ class Workers:
     kills, and a worker that is never at work when it is killed proves nothing.
     """
 
-    def __init__(
-        self, main: Callable[..., None], args: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch, count: int
-    ) -> None:
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    def __init__(self, count: int, main: Callable[..., None], *args: Any) -> None:
         self._main, self._args = main, args
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([main.__module__])
-        self.processes = [self._start() for _ in range(count)]
+        with pytest.MonkeyPatch.context() as patch:  # the server is started with the first of them
+            patch.setenv("PYTHONPATH", str(ROOT))
+            self.processes = [self._start() for _ in range(count)]
 
     def _start(self) -> Any:
         process = self._context.Process(target=self._main, args=self._args)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic import WithJsonSchema as _JsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -15,23 +15,6 @@ MAX_MONEY = Decimal(10**12)
 FIRST_INSTANT, LAST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _MONEY = r"\d{1,12}(\.\d{1,6})?"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-class Payload(BaseModel):
-    """A request body: unknown fields are refused, so that a misspelt one is not silently ignored."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Patch(Payload):
-    """A PATCH body: what it does not name stays as it is."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _something(cls, data: Any) -> Any:
-        if data == {}:
-            raise PydanticCustomError("nothing_to_change", "Name at least one field to change")
-        return data
 
 
 def micros(amount: Decimal) -> int:

@@ -9,35 +9,15 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     WithJsonSchema,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 EXAMPLE_ID = "01980b14-7f2e-7c3a-9d55-3f1f0a6b2c11"  # in the documentation
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2999, 12, 31)
-
-
-class Payload(BaseModel):
-    """A request body: unknown fields are refused, so that a misspelt one is not silently ignored."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Patch(Payload):
-    """A PATCH body: what it does not name stays as it is."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _something(cls, data: Any) -> Any:
-        if data == {}:
-            raise PydanticCustomError("nothing_to_change", "Name at least one field to change")
-        return data
 
 
 @cache

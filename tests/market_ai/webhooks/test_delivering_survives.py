@@ -1,10 +1,8 @@
 """At least once, although workers are killed in the middle of their attempts: nothing is lost, and ids tell doubles."""
 
 import asyncio
-import multiprocessing
 import random
 from datetime import timedelta
-from typing import Any
 
 from tandem.core.jobs.registry import Backoff
 from tandem.core.jobs.worker import run_worker
@@ -12,6 +10,7 @@ from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.webhooks import outcomes
 from tandem.market_ai.webhooks.service import emit_many
 from tandem.market_ai.worker import JOBS
+from tests.conformance.worker_processes import Workers
 from tests.core.jobs_service import QUICK
 from tests.market_ai.making import connected
 from tests.market_ai.webhooks.receiving import answer
@@ -28,31 +27,6 @@ def work(settings: MarketAiSettings) -> None:
     asyncio.run(run_worker(settings, JOBS, stop=asyncio.Event(), options=QUICK))
 
 
-class Workers:
-    """Forked from a process that has imported everything, as a kill would else mostly hit an interpreter's start."""
-
-    def __init__(self, settings: MarketAiSettings, count: int) -> None:
-        self._settings = settings
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([__name__])
-        self.processes = [self._start() for _ in range(count)]
-
-    def _start(self) -> Any:
-        process = self._context.Process(target=work, args=(self._settings,))
-        process.start()
-        return process
-
-    def kill_one(self, number: int) -> None:
-        self.processes[number].kill()
-        self.processes[number].join()
-        self.processes[number] = self._start()
-
-    def stop(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.join()
-
-
 async def test_no_event_is_lost_when_workers_are_killed(member, webhook, receiver, market_settings, market_url):
     ada = await member()
     made = await webhook(ada, events=["lead.*"])
@@ -65,12 +39,12 @@ async def test_no_event_is_lost_when_workers_are_killed(member, webhook, receive
     receiver.answers = [slowly] * 10_000
     async with connected(market_url) as connection:
         await emit_many(connection, ada.org_id, [("lead.created", {"number": number}) for number in range(EVENTS)])
-        workers = Workers(market_settings, 2)
+        workers = Workers(2, work, market_settings)
         try:
             await receiver.until(5)
             for _ in range(KILLS):
                 await asyncio.sleep(0.3)
-                await asyncio.to_thread(workers.kill_one, rng.randrange(2))
+                await asyncio.to_thread(workers.kill_one, rng)
             async with asyncio.timeout(BOUND):
                 while await connection.fetchval("SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'"):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)

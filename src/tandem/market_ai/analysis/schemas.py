@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from tandem.core.jobs.payload import JobPayload
-from tandem.market_ai.fields import Line, Payload
+from tandem.core.payloads import Payload
+from tandem.market_ai.fields import Line
 
 
 class AnalyzeRequest(Payload):

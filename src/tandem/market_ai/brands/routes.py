@@ -7,11 +7,11 @@ from fastapi import APIRouter, Header, Query, Response
 
 from tandem.core.openapi import responses
 from tandem.core.responses import entity_response
+from tandem.core.saved import saved_response
 from tandem.market_ai.access import creating, reading, writing
 from tandem.market_ai.brands import queries, service
 from tandem.market_ai.brands.schemas import BrandCreate, BrandFilter, BrandOut, BrandPage, BrandPatch
 from tandem.market_ai.brands.service import BrandExists, BrandInUse
-from tandem.market_ai.saved import saved_response
 from tandem.market_ai.tenancy import InsufficientRole, OrgReader, OrgWriter
 
 router = APIRouter(prefix="/api/brands", tags=["brands"])

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tandem.core.paging import PageQuery
-from tandem.market_ai.fields import Line, Patch, Payload, Text
+from tandem.core.payloads import Patch, Payload
+from tandem.market_ai.fields import Line, Text
 
 
 def _each_once(words: list[str]) -> list[str]:

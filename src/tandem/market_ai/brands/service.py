@@ -9,11 +9,11 @@ from tandem.core.conditional import check_if_match
 from tandem.core.db import Args
 from tandem.core.errors import Conflict, NotFound
 from tandem.core.ids import uuid7
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record
 from tandem.market_ai.brands.queries import FOR_REFERENCE, FOR_UPDATE, owned
 from tandem.market_ai.brands.schemas import BrandCreate, BrandPatch
 from tandem.market_ai.brands.sql import JSON
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.tenancy import OrgWriter
 
 

@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from tandem.core.jobs.payload import JobPayload
 from tandem.core.paging import PageQuery
-from tandem.market_ai.fields import EXAMPLE_ID, Money, Patch, Payload, Text, micros
+from tandem.core.payloads import Patch, Payload
+from tandem.market_ai.fields import EXAMPLE_ID, Money, Text, micros
 
 MAX_CAP = 10**9  # dollars
 Cap = Annotated[Money, Field(le=MAX_CAP)]

@@ -9,11 +9,11 @@ from tandem.core.conditional import etag, not_modified
 from tandem.core.errors import NotFound
 from tandem.core.openapi import responses
 from tandem.core.responses import json_response
+from tandem.core.saved import saved_response
 from tandem.market_ai.access import CREATING, creating, reading, writing
 from tandem.market_ai.campaigns import queries, service
 from tandem.market_ai.campaigns.schemas import CampaignCreate, CampaignFilter, CampaignOut, CampaignPage, CampaignPatch
 from tandem.market_ai.campaigns.service import CampaignArchived
-from tandem.market_ai.saved import saved_response
 from tandem.market_ai.states import IllegalTransition, NotDeletable
 from tandem.market_ai.tenancy import InsufficientRole, OrgReader, OrgWriter
 

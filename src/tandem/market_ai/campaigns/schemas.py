@@ -8,10 +8,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from tandem.core.paging import PageQuery
+from tandem.core.payloads import Patch, Payload
 from tandem.market_ai.brands.schemas import BrandOut
 from tandem.market_ai.campaigns.currencies import CURRENCIES
 from tandem.market_ai.campaigns.states import Status
-from tandem.market_ai.fields import Instant, Line, Money, Patch, Payload, Text, micros
+from tandem.market_ai.fields import Instant, Line, Money, Text, micros
 
 CampaignType = Literal["email", "social", "search", "display"]
 SortName = Literal["created_at", "-created_at", "name", "-name", "starts_at", "-starts_at"]

@@ -8,6 +8,7 @@ from tandem.core.conditional import check_if_match
 from tandem.core.db import Args, Connection
 from tandem.core.errors import Conflict, InvalidPayload, NotFound
 from tandem.core.ids import uuid7
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record
 from tandem.market_ai.brands.service import require_brand
 from tandem.market_ai.campaigns import queries
@@ -15,7 +16,6 @@ from tandem.market_ai.campaigns.queries import FOR_ADDITION, FOR_CHANGE, FOR_DEL
 from tandem.market_ai.campaigns.schemas import Brief, CampaignCreate, CampaignPatch
 from tandem.market_ai.campaigns.sql import JSON
 from tandem.market_ai.campaigns.states import CAMPAIGNS, DELETABLE, STAMPS, Move, Status
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.states import NotDeletable
 from tandem.market_ai.tenancy import OrgWriter
 

@@ -10,6 +10,7 @@ from tandem.core.errors import NotFound
 from tandem.core.openapi import responses
 from tandem.core.paging import PageQuery
 from tandem.core.responses import json_response
+from tandem.core.saved import saved_response
 from tandem.market_ai.access import creating, reading, writing
 from tandem.market_ai.campaigns.service import CampaignArchived
 from tandem.market_ai.content import queries, service
@@ -28,7 +29,6 @@ from tandem.market_ai.content.schemas import (
     VersionPage,
 )
 from tandem.market_ai.content.service import VersionSuperseded
-from tandem.market_ai.saved import saved_response
 from tandem.market_ai.states import IllegalTransition, NotDeletable
 from tandem.market_ai.tenancy import InsufficientRole, OrgReader, OrgWriter
 

@@ -7,8 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tandem.core.paging import PageQuery
+from tandem.core.payloads import Patch, Payload
 from tandem.market_ai.content.states import Status
-from tandem.market_ai.fields import Line, Patch, Payload, Text
+from tandem.market_ai.fields import Line, Text
 
 Kind = Literal["blog", "email", "social", "ad_copy", "landing_page", "video_script"]
 Action = Literal["submit", "approve", "reject", "publish", "archive"]

@@ -10,6 +10,7 @@ from tandem.core.conditional import check_if_match
 from tandem.core.db import Args, Connection, fetch_one
 from tandem.core.errors import Conflict, NotFound
 from tandem.core.ids import uuid7
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record, record_system
 from tandem.market_ai.campaigns.service import CampaignArchived, hold_campaign, require_open
 from tandem.market_ai.content import queries
@@ -25,7 +26,6 @@ from tandem.market_ai.content.schemas import (
 )
 from tandem.market_ai.content.sql import JSON
 from tandem.market_ai.content.states import CONTENT, DELETABLE
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.states import NotDeletable
 from tandem.market_ai.tenancy import OrgWriter
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tandem.market_ai.fields import Instant, Payload, Text
+from tandem.core.payloads import Payload
+from tandem.market_ai.fields import Instant, Text
 
 Kind = Literal["delivered", "deferred", "bounced", "complained", "opened", "clicked", "unsubscribed"]
 MAX_EVENTS = 1000  # of one request

@@ -7,8 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tandem.core.jobs.payload import JobPayload
+from tandem.core.payloads import Payload
 from tandem.market_ai.content.schemas import Kind
-from tandem.market_ai.fields import Line, Payload, Text
+from tandem.market_ai.fields import Line, Text
 
 Length = Literal["short", "medium", "long"]
 

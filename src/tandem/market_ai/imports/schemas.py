@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 from tandem.core.errors import Problem
 from tandem.core.jobs.payload import JobPayload
 from tandem.core.paging import PageQuery
+from tandem.core.payloads import Payload
 from tandem.core.requests import parse_json
-from tandem.market_ai.fields import Payload
 from tandem.market_ai.leads.fields import ConsentStatus, Proof, Source, Tags
 from tandem.market_ai.leads.schemas import split_tags
 from tandem.market_ai.suppressions.schemas import Reason

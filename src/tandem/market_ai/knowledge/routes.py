@@ -9,6 +9,7 @@ from tandem.core.errors import InvalidPayload, NotFound
 from tandem.core.openapi import responses
 from tandem.core.paging import PageQuery
 from tandem.core.responses import json_response
+from tandem.core.saved import saved_response
 from tandem.market_ai.access import creating, reading, writing
 from tandem.market_ai.knowledge import queries, search, service
 from tandem.market_ai.knowledge.formats import UnsupportedDocument
@@ -32,7 +33,6 @@ from tandem.market_ai.knowledge.schemas import (
 )
 from tandem.market_ai.knowledge.service import KnowledgeFull, TooManyDocuments
 from tandem.market_ai.knowledge.uploads import UPLOAD_BODY, Uploaded, Written
-from tandem.market_ai.saved import saved_response
 from tandem.market_ai.tenancy import InsufficientRole, OrgReader, OrgWriter
 
 router = APIRouter(prefix="/api/knowledge", tags=["knowledge"])

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tandem.core.paging import PageQuery
-from tandem.market_ai.fields import Line, Patch, Payload
+from tandem.core.payloads import Patch, Payload
+from tandem.market_ai.fields import Line
 from tandem.market_ai.knowledge.blocks import MAX_CHARACTERS, Format
 from tandem.market_ai.knowledge.languages import Language
 from tandem.market_ai.knowledge.reading import Reading

@@ -7,6 +7,7 @@ from tandem.core.conditional import check_if_match
 from tandem.core.db import Args, Connection, fetch_one
 from tandem.core.errors import Conflict, NotFound, Unavailable
 from tandem.core.ids import uuid7
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record
 from tandem.market_ai.brands.service import require_brand
 from tandem.market_ai.knowledge import search
@@ -14,7 +15,6 @@ from tandem.market_ai.knowledge.queries import BY_DIGEST, FOR_UPDATE, TOTALS, ow
 from tandem.market_ai.knowledge.reading import Reading
 from tandem.market_ai.knowledge.schemas import Chunk, DocumentPatch, Incoming
 from tandem.market_ai.knowledge.sql import JSON
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.tenancy import OrgWriter
 
 MAX_DOCUMENTS = 2000

@@ -11,6 +11,7 @@ from tandem.core.conditional import etag, not_modified
 from tandem.core.openapi import responses
 from tandem.core.paging import PageQuery
 from tandem.core.responses import json_response
+from tandem.core.saved import saved_response
 from tandem.market_ai.access import creating, reading, writing
 from tandem.market_ai.leads import export, queries, service
 from tandem.market_ai.leads.export import TooManyColumns
@@ -27,7 +28,6 @@ from tandem.market_ai.leads.schemas import (
     TagPage,
 )
 from tandem.market_ai.leads.service import LeadErased, LeadExists, LeadInUse
-from tandem.market_ai.saved import saved_response
 from tandem.market_ai.tenancy import InsufficientRole, OrgReader, OrgWriter
 
 router = APIRouter(prefix="/api/leads", tags=["leads"])

@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from tandem.core.paging import KeysetQuery, PageQuery
+from tandem.core.payloads import Patch, Payload
 from tandem.market_ai.email_address import Email, EmailAddress, InvalidEmail, parse_email
-from tandem.market_ai.fields import Line, Patch, Payload, Text
+from tandem.market_ai.fields import Line, Text
 from tandem.market_ai.leads.fields import (
     MAX_ATTRIBUTES,
     MAX_VALUE,

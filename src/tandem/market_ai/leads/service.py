@@ -13,6 +13,7 @@ from tandem.core.db import Args, Connection, fetch_one
 from tandem.core.errors import Conflict, InvalidPayload, NotFound
 from tandem.core.ids import uuid7
 from tandem.core.paging import Page
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record
 from tandem.market_ai.email_address import normalise_email
 from tandem.market_ai.leads import bulk, queries
@@ -20,7 +21,6 @@ from tandem.market_ai.leads.fields import MAX_ATTRIBUTES
 from tandem.market_ai.leads.queries import BY_KEY, FOR_UPDATE, NOT_FOUND, owned
 from tandem.market_ai.leads.schemas import ConsentIn, LeadCreate, LeadFilter, LeadPatch, NewLead
 from tandem.market_ai.leads.sql import JSON, MAILABLE, compile_filter
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.suppressions.service import forget
 from tandem.market_ai.tenancy import OrgWriter
 

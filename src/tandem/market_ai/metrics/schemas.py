@@ -18,8 +18,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from tandem.core.paging import PageQuery
+from tandem.core.payloads import Payload
 from tandem.market_ai.campaigns.schemas import Channel
-from tandem.market_ai.fields import FIRST_INSTANT, LAST_INSTANT, Money, Payload
+from tandem.market_ai.fields import FIRST_INSTANT, LAST_INSTANT, Money
 from tandem.market_ai.figures import METRICS, Metric, Value, exact, shown
 from tandem.market_ai.statistics.kpi import Totals
 

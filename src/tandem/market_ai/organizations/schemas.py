@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from tandem.core.paging import PageQuery
-from tandem.market_ai.fields import Line, Payload
+from tandem.core.payloads import Payload
+from tandem.market_ai.fields import Line
 
 RoleName = Literal["viewer", "member", "manager", "admin"]
 Email = Annotated[Line, Field(max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")]

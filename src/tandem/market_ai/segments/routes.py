@@ -7,9 +7,9 @@ from fastapi import APIRouter, Header, Query, Response
 
 from tandem.core.openapi import responses
 from tandem.core.responses import json_response
+from tandem.core.saved import saved_response
 from tandem.market_ai.access import creating, reading, writing
 from tandem.market_ai.leads.schemas import LeadFilter, LeadPage
-from tandem.market_ai.saved import saved_response
 from tandem.market_ai.segments import queries, service
 from tandem.market_ai.segments.schemas import (
     Preview,

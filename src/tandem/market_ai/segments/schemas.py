@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from tandem.core.paging import PageQuery
-from tandem.market_ai.fields import Line, Patch, Payload
+from tandem.core.payloads import Patch, Payload
+from tandem.market_ai.fields import Line
 from tandem.market_ai.leads.fields import FilterText
 
 Name = Annotated[Line, Field(max_length=100)]

@@ -10,10 +10,10 @@ from tandem.core.db import Args, Connection
 from tandem.core.errors import Conflict, NotFound
 from tandem.core.ids import uuid7
 from tandem.core.paging import Page
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record
 from tandem.market_ai.leads.schemas import LeadFilter
 from tandem.market_ai.leads.service import count_leads, list_leads
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.segments.queries import FOR_UPDATE, NOT_FOUND, TOTAL, get_segment, owned
 from tandem.market_ai.segments.schemas import Preview, SegmentCreate, SegmentPatch
 from tandem.market_ai.segments.sql import JSON

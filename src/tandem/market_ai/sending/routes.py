@@ -11,9 +11,9 @@ from tandem.core.errors import InvalidPayload, NotFound
 from tandem.core.openapi import responses
 from tandem.core.ratelimit import Limit
 from tandem.core.responses import json_response
+from tandem.core.saved import saved_response
 from tandem.market_ai.access import creating, reading, writing
 from tandem.market_ai.campaigns.service import CampaignArchived
-from tandem.market_ai.saved import saved_response
 from tandem.market_ai.sender import MailNotConfigured, Sender, mailbox_of, sender_of
 from tandem.market_ai.sending import queries, service
 from tandem.market_ai.sending.planning import (

@@ -12,8 +12,9 @@ from pydantic_core import PydanticCustomError
 
 from tandem.core.jobs.payload import JobPayload
 from tandem.core.paging import KeysetQuery, PageQuery
+from tandem.core.payloads import Payload
 from tandem.market_ai.email_address import InvalidEmail, parse_email
-from tandem.market_ai.fields import EXAMPLE_ID, Line, Payload, Text
+from tandem.market_ai.fields import EXAMPLE_ID, Line, Text
 from tandem.market_ai.sending.states import State, Status
 
 MAX_FILTER = 4000

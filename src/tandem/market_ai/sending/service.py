@@ -10,12 +10,12 @@ from tandem.core.db import Connection, fetch_one
 from tandem.core.errors import Conflict, NotFound
 from tandem.core.ids import uuid7
 from tandem.core.jobs import enqueue
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record, record_system
 from tandem.market_ai.campaigns.service import require_open
 from tandem.market_ai.mail.language import MergeFault
 from tandem.market_ai.mail.links import PREVIEW
 from tandem.market_ai.mail.writing import SAMPLE, Copy, Frame, NoUnsubscribeLink, Writer, Written
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.sender import Sender
 from tandem.market_ai.sending.links import url_of
 from tandem.market_ai.sending.planning import CopyInvalid, compose, plan

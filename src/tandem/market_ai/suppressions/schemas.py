@@ -7,8 +7,9 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tandem.core.paging import KeysetQuery
+from tandem.core.payloads import Patch, Payload
 from tandem.market_ai.email_address import Email
-from tandem.market_ai.fields import Line, Patch, Payload, Text
+from tandem.market_ai.fields import Line, Text
 
 Reason = Literal["unsubscribed", "bounced", "complained", "manual"]
 Note = Annotated[Text, Field(min_length=1, max_length=1000)]

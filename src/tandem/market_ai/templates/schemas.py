@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from tandem.core.paging import PageQuery
-from tandem.market_ai.fields import Line, Patch, Payload, Text
+from tandem.core.payloads import Patch, Payload
+from tandem.market_ai.fields import Line, Text
 
 TemplateName = Annotated[Line, Field(max_length=100)]
 Html = Annotated[Text, Field(min_length=1, max_length=200_000)]

@@ -9,10 +9,10 @@ from tandem.core.conditional import check_if_match
 from tandem.core.db import Args, Connection
 from tandem.core.errors import Conflict, InvalidPayload, NotFound
 from tandem.core.ids import uuid7
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record
 from tandem.market_ai.mail.language import TemplateFault
 from tandem.market_ai.mail.writing import NoUnsubscribeLink, check_layout
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.templates.queries import FOR_UPDATE, get_template, owned
 from tandem.market_ai.templates.schemas import TemplateCreate, TemplatePatch
 from tandem.market_ai.templates.sql import JSON

@@ -11,8 +11,8 @@ from tandem.core.errors import InvalidPayload, NotFound
 from tandem.core.openapi import responses
 from tandem.core.ratelimit import Limit
 from tandem.core.responses import json_response
+from tandem.core.saved import saved_response
 from tandem.market_ai.access import creating, reading, writing
-from tandem.market_ai.saved import saved_response
 from tandem.market_ai.tenancy import InsufficientRole, OrgReader, OrgWriter
 from tandem.market_ai.webhooks import queries, service
 from tandem.market_ai.webhooks.addresses import Network

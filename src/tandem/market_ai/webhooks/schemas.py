@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from tandem.core.jobs.payload import JobPayload
 from tandem.core.paging import KeysetQuery, PageQuery
-from tandem.market_ai.fields import Line, Patch, Payload, Text
+from tandem.core.payloads import Patch, Payload
+from tandem.market_ai.fields import Line, Text
 from tandem.market_ai.webhooks.events import EVENTS, PATTERNS, TEST
 
 MAX_URL = 2000

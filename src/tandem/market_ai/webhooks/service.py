@@ -13,8 +13,8 @@ from tandem.core.db import Args, Connection, fetch_one
 from tandem.core.errors import Conflict, InvalidPayload, NotFound
 from tandem.core.ids import uuid7
 from tandem.core.jobs import enqueue
+from tandem.core.saved import Saved
 from tandem.market_ai.audit.service import record
-from tandem.market_ai.saved import Saved
 from tandem.market_ai.tenancy import OrgWriter
 from tandem.market_ai.webhooks.addresses import Network, literal, may_be
 from tandem.market_ai.webhooks.events import TEST

@@ -10,10 +10,10 @@ from tandem.accounts.principal import Reader, Writer
 from tandem.core.openapi import responses
 from tandem.core.paging import PageQuery
 from tandem.core.responses import entity_response
+from tandem.core.saved import saved_response
 from tandem.momentum.labels import queries, service
 from tandem.momentum.labels.schemas import LabelCreate, LabelOut, LabelPage, LabelPatch
 from tandem.momentum.labels.service import LabelExists, TooManyLabels
-from tandem.momentum.saved import saved_response
 
 router = APIRouter(prefix="/api/labels", tags=["labels"])
 Read = Annotated[Reader, reading("labels:read")]

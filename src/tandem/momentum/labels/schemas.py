@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tandem.momentum.fields import Color, Name, Patch, Payload
+from tandem.core.payloads import Patch, Payload
+from tandem.momentum.fields import Color, Name
 
 
 class LabelCreate(Payload):

@@ -10,11 +10,11 @@ from tandem.core.conditional import check_if_match
 from tandem.core.db import Args
 from tandem.core.errors import Conflict, NotFound
 from tandem.core.ids import uuid7
+from tandem.core.saved import Saved
 from tandem.momentum.changes.service import begin_write
 from tandem.momentum.labels.queries import FOR_UPDATE, MISSING, ONE, owned
 from tandem.momentum.labels.schemas import LabelCreate, LabelPatch
 from tandem.momentum.labels.sql import JSON
-from tandem.momentum.saved import Saved
 
 MAX_LABELS = 500
 

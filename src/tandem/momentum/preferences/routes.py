@@ -7,9 +7,9 @@ from fastapi import APIRouter, Header, Response
 from tandem.accounts.access import reading, writing
 from tandem.accounts.principal import Reader, Writer
 from tandem.core.responses import entity_response
+from tandem.core.saved import saved_response
 from tandem.momentum.preferences import queries, service
 from tandem.momentum.preferences.schemas import PreferencesOut, PreferencesPatch
-from tandem.momentum.saved import saved_response
 
 router = APIRouter(prefix="/api/settings", tags=["settings"])
 

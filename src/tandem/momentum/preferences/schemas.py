@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tandem.momentum.fields import Patch, Zone
+from tandem.core.payloads import Patch
+from tandem.momentum.fields import Zone
 
 
 class PreferencesPatch(Patch):

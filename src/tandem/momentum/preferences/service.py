@@ -3,10 +3,10 @@
 from tandem.accounts.principal import Writer
 from tandem.core.conditional import check_if_match
 from tandem.core.db import Args
+from tandem.core.saved import Saved
 from tandem.momentum.changes.service import begin_write
 from tandem.momentum.preferences.queries import get_preferences
 from tandem.momentum.preferences.schemas import PreferencesPatch
-from tandem.momentum.saved import Saved
 
 
 async def patch_preferences(writer: Writer, data: PreferencesPatch, if_match: str | None) -> Saved:

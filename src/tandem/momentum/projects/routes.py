@@ -10,6 +10,7 @@ from tandem.accounts.principal import Reader, Writer
 from tandem.core.errors import Conflict, NotFound
 from tandem.core.openapi import responses
 from tandem.core.responses import entity_response
+from tandem.core.saved import saved_response
 from tandem.momentum.projects import queries, service
 from tandem.momentum.projects.schemas import (
     ProjectCreate,
@@ -21,7 +22,6 @@ from tandem.momentum.projects.schemas import (
     ProjectPatch,
 )
 from tandem.momentum.projects.service import CircularProject, ProjectTooDeep, TooManyProjects
-from tandem.momentum.saved import saved_response
 
 router = APIRouter(prefix="/api/projects", tags=["projects"])
 Read = Annotated[Reader, reading("projects:read")]

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tandem.core.paging import PageQuery
-from tandem.momentum.fields import EXAMPLE_ID, Bool, Color, Description, Name, Patch, Payload
+from tandem.core.payloads import Patch, Payload
+from tandem.momentum.fields import EXAMPLE_ID, Bool, Color, Description, Name
 
 
 class ProjectCreate(Payload):

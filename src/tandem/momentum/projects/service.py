@@ -8,12 +8,12 @@ from tandem.core.conditional import check_if_match
 from tandem.core.db import Args
 from tandem.core.errors import Conflict, NotFound
 from tandem.core.ids import uuid7
+from tandem.core.saved import Saved
 from tandem.momentum.changes.service import begin_write
 from tandem.momentum.ordering import position_for
 from tandem.momentum.projects.queries import ANCESTORS, FOR_UPDATE, HEIGHT, ONE, owned
 from tandem.momentum.projects.schemas import ProjectCreate, ProjectMove, ProjectPatch
 from tandem.momentum.projects.sql import JSON
-from tandem.momentum.saved import Saved
 
 MAX_LEVELS = 5
 MAX_PROJECTS = 1000

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from tandem.accounts.principal import Writer
 from tandem.core.conditional import etag
 from tandem.core.errors import Problem
+from tandem.core.saved import Saved
 from tandem.momentum.changes.service import begin_write
-from tandem.momentum.saved import Saved
 from tandem.momentum.tasks import service
 from tandem.momentum.tasks.schemas import Bulk, BulkCreate, BulkMove, BulkUpdate, Operation
 

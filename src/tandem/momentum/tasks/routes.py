@@ -12,7 +12,7 @@ from tandem.core.errors import Conflict, NotFound
 from tandem.core.openapi import responses
 from tandem.core.paging import KeysetQuery
 from tandem.core.responses import json_response
-from tandem.momentum.saved import saved_response
+from tandem.core.saved import saved_response
 from tandem.momentum.tasks import queries, service
 from tandem.momentum.tasks.bulk import run_bulk
 from tandem.momentum.tasks.placement import CircularParent, ProjectOfParent, TooDeep

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from tandem.core.jobs.payload import JobPayload
 from tandem.core.paging import KeysetQuery
+from tandem.core.payloads import Patch, Payload
 from tandem.momentum.fields import (
     EXAMPLE_ID,
     Bool,
@@ -15,8 +16,6 @@ from tandem.momentum.fields import (
     Description,
     Ids,
     InstantOrDay,
-    Patch,
-    Payload,
     Title,
     WallTime,
     WallTimeOut,

@@ -11,11 +11,11 @@ from tandem.core.conditional import check_if_match
 from tandem.core.db import Args, Connection
 from tandem.core.errors import InvalidPayload, NotFound
 from tandem.core.ids import uuid7
+from tandem.core.saved import Saved
 from tandem.momentum.changes.service import BEGIN_WRITE, AccountDeleted, begin_write
 from tandem.momentum.fields import instant
 from tandem.momentum.labels.service import require_labels
 from tandem.momentum.ordering import position_for
-from tandem.momentum.saved import Saved
 from tandem.momentum.tasks.placement import ProjectOfParent, move_subtree, place
 from tandem.momentum.tasks.queries import FOR_UPDATE, SUBTREE, owned
 from tandem.momentum.tasks.schemas import BulkDelete, TaskCreate, TaskMove, TaskPatch, TaskReplace

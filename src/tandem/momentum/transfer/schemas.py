@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from tandem.momentum.fields import EXAMPLE_ID, Color, Day, Description, Ids, Name, Payload, Title, WallTime, Zone
+from tandem.core.payloads import Payload
+from tandem.momentum.fields import EXAMPLE_ID, Color, Day, Description, Ids, Name, Title, WallTime, Zone
 from tandem.momentum.tasks.schemas import Priority
 
 FORMAT = "tandem.momentum/1"
