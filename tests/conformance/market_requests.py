@@ -207,7 +207,7 @@ def _organizations(mine: "MarketOwned") -> dict[str, list[Sent]]:
     }
 
 
-def _webhooks(mine: MarketOwned) -> dict[str, list[Sent]]:
+def _webhooks(mine: "MarketOwned") -> dict[str, list[Sent]]:
     webhook = {"url": "https://hooks.example.com/tandem", "events": ["campaign.*", "job.failed"], "description": "CRM"}
     return {
         "GET /api/webhooks": [Sent({"limit": 10})],

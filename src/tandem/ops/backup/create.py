@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Coroutine
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -88,9 +89,9 @@ async def _archived(order: Order, connection: Connection, meter: Meter) -> Manif
     meter.step(f"dumping with pg_dump {dump_version}")
     stream = Stream(meter)
     async with snapshot.snapshot(connection) as name:
-        dump = _dump(program, order.url, name)
-        parts = stream.through(seal(dump, key) if key else dump)
-        tables = await _together(order.store.upload(path, parts), snapshot.states(connection, meter.counted))
+        dump = Dump(program, order.url, name)
+        parts = stream.through(seal(dump.parts(), key) if key else dump.parts())
+        tables = await _together(order.store.upload(path, parts), snapshot.states(connection, meter.counted), dump.stop)
         revision, locale = await snapshot.revision(connection), await snapshot.locale(connection)
     return Manifest(
         format=1,
@@ -109,26 +110,48 @@ async def _archived(order: Order, connection: Connection, meter: Meter) -> Manif
 
 
 async def _together(
-    upload: Coroutine[Any, Any, None], counting: Coroutine[Any, Any, dict[str, TableState]]
+    upload: Coroutine[Any, Any, None], counting: Coroutine[Any, Any, dict[str, TableState]], stop: Callable[[], None]
 ) -> dict[str, TableState]:
-    """Both at once; when one fails the other is stopped."""
+    """Both at once. When one fails, or the caller is cancelled, the other is stopped too: the counting by a
+    cancellation, the upload by the end of its source, as it tidies up after a source that fails but not when cut off."""
+    uploading, counted = asyncio.create_task(upload), asyncio.create_task(counting)
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(upload)
-            tables = group.create_task(counting)
-    except ExceptionGroup as group_error:
-        raise group_error.exceptions[0] from None
-    return tables.result()
+        await asyncio.wait({uploading, counted}, return_when=asyncio.FIRST_EXCEPTION)
+        failed = next((one for one in (counted, uploading) if one.done() and one.exception()), None)
+    finally:
+        if not (uploading.done() and counted.done()):
+            counted.cancel()
+            stop()
+            await asyncio.wait({uploading, counted})
+    if failed is not None:
+        failed.result()
+    return counted.result()
 
 
-async def _dump(program: Path, url: str, snapshot_name: str) -> AsyncIterator[bytes]:
-    arguments = [*_DUMP, f"--snapshot={snapshot_name}", f"--lock-wait-timeout={LOCK_WAIT}"]
-    environment = libpq_environment(url)
-    async with running(program, *arguments, environment=environment, reads=False) as (process, complaint):
-        assert process.stdout is not None  # noqa: S101 - it is asked for
-        while part := await process.stdout.read(READ):
-            yield part
-        await require_success(program, process, complaint)  # before the end of the stream: nothing is stored
+class Dump:
+    """What pg_dump writes. After `stop` it has ended, and who reads gets a BackupError."""
+
+    def __init__(self, program: Path, url: str, snapshot_name: str) -> None:
+        self._program, self._environment = program, libpq_environment(url)
+        self._arguments = [*_DUMP, f"--snapshot={snapshot_name}", f"--lock-wait-timeout={LOCK_WAIT}"]
+        self._process: Process | None = None
+        self._stopped = False
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        program, environment = self._program, self._environment
+        async with running(program, *self._arguments, environment=environment, reads=False) as (process, complaint):
+            assert process.stdout is not None  # noqa: S101 - it is asked for
+            self._process = process
+            if self._stopped:
+                self.stop()
+            while part := await process.stdout.read(READ):
+                yield part
+            await require_success(program, process, complaint)  # before the end of the stream: nothing is stored
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
 
 def refuse_pooler(url: str) -> None:
