@@ -14,6 +14,7 @@ from typing import Any, Self
 import httpx2
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from tandem.core import analytics
 from tandem.core.settings import Settings
@@ -147,17 +148,15 @@ async def test_what_failed_for_a_while_is_sent_again_and_known_by_its_id(posthog
 
 
 @pytest.mark.parametrize("statuses", [[401], [500, 500, 500]])
-async def test_what_cannot_be_sent_is_dropped_and_said_so(
-    posthog: PostHog, statuses: list[int], capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_cannot_be_sent_is_dropped_and_said_so(posthog: PostHog, statuses: list[int]) -> None:
     posthog.statuses = list(statuses)
-    async with analytics.running(configured(posthog.url)):
-        analytics.capture("signed_up", "user-1")
+    with capture_logs() as logged:
+        async with analytics.running(configured(posthog.url)):
+            analytics.capture("signed_up", "user-1")
     assert (posthog.taken, posthog.statuses) == ([], [])
-    said = "".join(capsys.readouterr())
-    assert f"status {statuses[0]}" in said
-    assert "analytics_dropped" in said
-    assert KEY not in said
+    assert "analytics_dropped" in [line["event"] for line in logged]
+    assert f"status {statuses[0]}" in str(logged)
+    assert KEY not in str(logged)
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:1", "not an address", "http://[::bad"])
@@ -173,18 +172,19 @@ async def test_an_address_without_posthog_stops_nothing(host: str, monkeypatch: 
 
 
 async def test_more_than_fits_is_dropped_and_the_end_waits_only_so_long(
-    posthog: PostHog, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    posthog: PostHog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analytics, "FLUSH_TIMEOUT", 0.2)
     posthog.silent.set()
     began = time.monotonic()
-    async with analytics.running(configured(posthog.url)):
-        await asyncio.sleep(0)
-        for number in range(analytics.QUEUE + 30):
-            analytics.capture("task_created", f"user-{number}")
-        assert time.monotonic() - began < 5  # nobody waits for it
+    with capture_logs() as logged:
+        async with analytics.running(configured(posthog.url)):
+            await asyncio.sleep(0)
+            for number in range(analytics.QUEUE + 30):
+                analytics.capture("task_created", f"user-{number}")
+            assert time.monotonic() - began < 5  # nobody waits for it
     assert time.monotonic() - began < 20  # the machine may be busy; unbounded it would be 30 and more
-    assert f"events={analytics.QUEUE + 30}" in "".join(capsys.readouterr()).replace("'", "")
+    assert sum(line.get("events", 0) for line in logged if line["event"] == "analytics_dropped") == analytics.QUEUE + 30
 
 
 async def test_without_a_key_nothing_is_sent(posthog: PostHog) -> None:

@@ -19,7 +19,7 @@ _FOUND = """
 WITH found AS (
   INSERT INTO organizations (id, name, personal_of)
   SELECT $1, left(coalesce(nullif(btrim(name), ''), email), 100), id FROM "user" WHERE id = $2
-      ON CONFLICT (id) DO NOTHING RETURNING id)
+      ON CONFLICT DO NOTHING RETURNING id)
 INSERT INTO memberships (org_id, user_id, role) SELECT id, $2, 'admin' FROM found
     ON CONFLICT DO NOTHING"""
 _REMEMBER = "INSERT INTO organizations (id, name) VALUES ($1, $1) ON CONFLICT (id) DO NOTHING"

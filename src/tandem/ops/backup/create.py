@@ -113,7 +113,7 @@ async def _together(
     upload: Coroutine[Any, Any, None], counting: Coroutine[Any, Any, dict[str, TableState]], stop: Callable[[], None]
 ) -> dict[str, TableState]:
     """Both at once. When one fails, or the caller is cancelled, the other is stopped too: the counting by a
-    cancellation, the upload by the end of its source, as it tidies up after a source that fails but not when cut off."""
+    cancellation, the upload by the end of its source, as it tidies up after a failing source but not when cut off."""
     uploading, counted = asyncio.create_task(upload), asyncio.create_task(counting)
     try:
         await asyncio.wait({uploading, counted}, return_when=asyncio.FIRST_EXCEPTION)
@@ -122,7 +122,7 @@ async def _together(
         if not (uploading.done() and counted.done()):
             counted.cancel()
             stop()
-            await asyncio.wait({uploading, counted})
+            await asyncio.gather(uploading, counted, return_exceptions=True)
     if failed is not None:
         failed.result()
     return counted.result()
