@@ -422,10 +422,11 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check everything that a deployment needs, with the fix of each fault. Exits with 1 on errors."""
+    from tandem.ops.backup.catalog import last_of
     from tandem.ops.doctor.command import Asked, run
 
     asked = Asked(what, tuple(files or ()), live, origin, read_only, env_file, instances)
-    raise typer.Exit(run(asked, as_json=as_json))
+    raise typer.Exit(run(asked, as_json=as_json, last_backup=last_of))
 
 
 @app.command()
