@@ -142,6 +142,7 @@ MUTATIONS: list[tuple[str, Callable[[Document], None], str]] = [
     ("render.health", change(API, healthCheckPath="/"), "'/'"),
     ("render.shutdown", without(TODO, "maxShutdownDelaySeconds"), "needs up to 40 s to stop, Render kills after 30 s"),
     ("render.shutdown", change(API, maxShutdownDelaySeconds=301), "301"),
+    ("render.shutdown", variable(TODO, "SHUTDOWN_DELAY", value="29.5"), "needs up to 70 s to stop, Render kills after 60 s"),
     ("render.shutdown", change(WORKER, maxShutdownDelaySeconds=130), "needs up to 145 s"),
     ("render.python", variable(TODO, "PYTHON_VERSION", value="3.9.1"), "3.9.1"),
     ("render.free", change(TODO, plan="free"), "preDeployCommand"),

@@ -88,6 +88,8 @@ def test_a_free_port_is_fine_and_nobody_can_be_asked(subject: Make) -> None:
 def test_a_drain_longer_than_the_platforms_patience_is_red(subject: Make) -> None:
     found = quick(check_process(subject(SHUTDOWN_TIMEOUT="56"), Status.OK))
     assert red(found) == ["process.shutdown: needs up to 61 s of the 60 s that the platform gives"]
+    delayed = quick(check_process(subject(SHUTDOWN_DELAY="30.5", SHUTDOWN_TIMEOUT="25"), Status.OK))
+    assert red(delayed) == ["process.shutdown: needs up to 61 s of the 60 s that the platform gives"]
 
 
 @pytest.mark.parametrize(
