@@ -1,5 +1,8 @@
 """`tandem deploy render` against Render's API as a loopback server plays it: what works, and all that does not."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import yaml
 
 from tandem.ops.deploy import flow, render
 from tandem.ops.deploy.flow import DeployFailed, Order, Patience
@@ -15,6 +19,7 @@ from tandem.ops.deploy.verify import healthy, live, with_accounts
 from tests.ops.doctor.test_doctor_live import TOKEN, served
 from tests.ops.test_cli import fetch, tandem
 from tests.render_server import HOOK_KEY, KEY, SERVICE, WAY, RenderServer
+from tests.servers import clean_environment
 
 URL = "https://todo.example.invalid"
 
@@ -246,6 +251,29 @@ def test_the_command_deploys_and_says_no_secret(server: RenderServer, deployed: 
     assert (bad.returncode, "rolled back to dep-1" in bad.stderr) == (1, True), bad.stderr
     for secret in (KEY, HOOK_KEY):
         assert secret not in "".join(one.stdout + one.stderr for one in (dry, done, bad))
+
+
+def test_the_workflow_deploys_every_service_it_knows_until_one_fails(server: RenderServer, tmp_path: Path) -> None:
+    workflow = yaml.safe_load((Path(__file__).parents[2] / ".github/workflows/deploy.yml").read_text())
+    (step,) = [one for one in workflow["jobs"]["deploy"]["steps"] if "RENDER_API_KEY" in one.get("env", {})]
+    server.service_url = None  # as a worker's
+    environment = {
+        "RENDER_API_KEY": KEY, "RENDER_API_URL": server.api, "COMMIT": "e" * 40, "SERVICES": f"{SERVICE}  {SERVICE}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    assert set(step["env"]) <= set(environment)
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-e", "-c", step["run"].replace("deploy render", "deploy render --poll 0.05")]
+        return subprocess.run(
+            command, cwd=tmp_path, env=clean_environment(**environment), capture_output=True, text=True, check=False
+        )
+
+    done = run()
+    assert (done.returncode, done.stderr.count("(eeeeeeeeeeee) is live")) == (0, 2), done.stderr
+    server.ways.append(("build_failed",))
+    failed = run()
+    assert (failed.returncode, len(server.deploys)) == (1, 4), failed.stderr
 
 
 def test_a_hook_alone_triggers_and_looks_at_what_comes(server: RenderServer, deployed: str, tmp_path: Path) -> None:
