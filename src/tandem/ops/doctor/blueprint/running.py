@@ -28,7 +28,9 @@ _TESTS = re.compile(r"\b(?:pytest|make test|tox|unittest)\b")
 
 def check_running(blueprint: Blueprint) -> Iterator[Result]:
     for service in blueprint.services:
-        if service.get("type") in ("web", "pserv", "worker") and service.get("runtime") != "static":
+        if service.get("type") == "cron":
+            yield from _python(blueprint, service)
+        elif service.get("type") in ("web", "pserv", "worker") and service.get("runtime") != "static":
             yield from _port(service)
             yield from _health(service)
             yield from _shutdown(blueprint, service)
