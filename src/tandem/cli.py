@@ -28,6 +28,14 @@ class ServiceName(StrEnum):
     MARKET_AI = "market-ai"
 
 
+class Verification(StrEnum):
+    """Another literal copy: the names in `ops.deploy.verify`."""
+
+    HEALTH = "health"
+    LIVE = "live"
+    ACCOUNTS = "accounts"
+
+
 class Verbs(TyperGroup):
     """Errors that a person can mend are said in their own words, without a traceback."""
 
@@ -422,10 +430,11 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check everything that a deployment needs, with the fix of each fault. Exits with 1 on errors."""
+    from tandem.ops.backup.catalog import last_of
     from tandem.ops.doctor.command import Asked, run
 
     asked = Asked(what, tuple(files or ()), live, origin, read_only, env_file, instances)
-    raise typer.Exit(run(asked, as_json=as_json))
+    raise typer.Exit(run(asked, as_json=as_json, last_backup=last_of))
 
 
 @app.command()
@@ -453,6 +462,10 @@ def deploy_render(
     clear_cache: Annotated[bool, typer.Option("--clear-cache", help="Build from nothing.")] = False,
     url: Annotated[str | None, typer.Option(help="What to verify; default: the service's own address.")] = None,
     expect_version: Annotated[str | None, typer.Option(help="/health must say this version.")] = None,
+    verify: Annotated[
+        Verification,
+        typer.Option(help="/health alone, the doctor's live checks that change nothing, or all with two accounts."),
+    ] = Verification.LIVE,
     roll_back: Annotated[bool, typer.Option(help="Go back when it is live and does not work.")] = True,
     freeze: Annotated[bool, typer.Option("--freeze", help="Turn auto-deploy off after a rollback.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until it has to be live.")] = 1200,
@@ -463,11 +476,12 @@ def deploy_render(
     """Deploy on Render, follow it, verify it, and roll back when it does not work. Needs RENDER_API_KEY."""
     from tandem.ops.deploy.command import run
     from tandem.ops.deploy.flow import Order, Patience
+    from tandem.ops.deploy.verify import CHECKS
 
     console = _console()
     order = Order(commit=commit, clear_cache=clear_cache, url=url, roll_back=roll_back, freeze=freeze)
     done = run(
-        order, service_id=service_id, by_hook=hook, version=expect_version, dry_run=dry_run,
+        order, service_id=service_id, by_hook=hook, version=expect_version, dry_run=dry_run, verify=CHECKS[verify],
         patience=Patience(deploy=timeout, verify=verify_timeout, poll=poll), progress=_progress(console),
     )  # fmt: skip
     console.print(_escape(done), highlight=False, soft_wrap=True)

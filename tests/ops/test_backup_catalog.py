@@ -11,6 +11,7 @@ from tandem.ops.backup.destination import Store
 from tandem.ops.backup.errors import BackupError
 from tandem.ops.backup.manifest import Archive, Locale, Manifest, TableState, differences, new_id
 from tests.ops.backing_up import KEY, OTHER_KEY, folder
+from tests.ops.test_cli import tandem
 
 NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)  # a Thursday
 
@@ -90,6 +91,15 @@ def test_the_last_backup_is_told_by_service_or_of_all(tmp_path: Path) -> None:
     assert last_backup(str(tmp_path)) == NOW - timedelta(hours=3)
     assert last_backup(str(tmp_path), "momentum") == NOW - timedelta(days=2)
     assert last_backup(str(tmp_path), "nothing") is None
+
+
+def test_variables_of_the_store_that_are_left_empty_are_as_good_as_none(tmp_path: Path) -> None:
+    left_empty = dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "HTTPS_PROXY": "http://127.0.0.1:1"}
+    asked = tandem("backup", "list", "--from", "s3://kept/tandem", cwd=tmp_path, **left_empty | keys)
+    assert asked.returncode == 1
+    assert asked.stderr.startswith("tandem: s3://kept/tandem: "), asked.stderr
+    assert "panicked" not in asked.stderr
 
 
 def test_the_latest_is_found_or_the_one_that_is_named(tmp_path: Path) -> None:

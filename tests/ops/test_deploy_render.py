@@ -1,5 +1,8 @@
 """`tandem deploy render` against Render's API as a loopback server plays it: what works, and all that does not."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,13 +10,16 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import yaml
 
 from tandem.ops.deploy import flow, render
 from tandem.ops.deploy.flow import DeployFailed, Order, Patience
 from tandem.ops.deploy.render import Render, RenderError
-from tandem.ops.deploy.verify import healthy
-from tests.ops.test_cli import tandem
+from tandem.ops.deploy.verify import healthy, live, with_accounts
+from tests.ops.doctor.test_doctor_live import TOKEN, served
+from tests.ops.test_cli import fetch, tandem
 from tests.render_server import HOOK_KEY, KEY, SERVICE, WAY, RenderServer
+from tests.servers import clean_environment
 
 URL = "https://todo.example.invalid"
 
@@ -234,7 +240,7 @@ def deployed() -> Iterator[str]:
 
 def test_the_command_deploys_and_says_no_secret(server: RenderServer, deployed: str, tmp_path: Path) -> None:
     environment = {"RENDER_API_KEY": KEY, "RENDER_DEPLOY_HOOK_URL": server.hook, "RENDER_API_URL": server.api}
-    options = ["--poll", "0.05", "--verify-timeout", "0", "--url"]
+    options = ["--poll", "0.05", "--verify", "health", "--verify-timeout", "0", "--url"]
     dry = tandem("deploy", "render", "--dry-run", *options, deployed, cwd=tmp_path, **environment)
     assert dry.returncode == 0, dry.stderr
     assert "would roll back to dep-0 (000000000000) when that fails" in dry.stderr
@@ -247,9 +253,32 @@ def test_the_command_deploys_and_says_no_secret(server: RenderServer, deployed: 
         assert secret not in "".join(one.stdout + one.stderr for one in (dry, done, bad))
 
 
+def test_the_workflow_deploys_every_service_it_knows_until_one_fails(server: RenderServer, tmp_path: Path) -> None:
+    workflow = yaml.safe_load((Path(__file__).parents[2] / ".github/workflows/deploy.yml").read_text())
+    (step,) = [one for one in workflow["jobs"]["deploy"]["steps"] if "RENDER_API_KEY" in one.get("env", {})]
+    server.service_url = None  # as a worker's
+    environment = {
+        "RENDER_API_KEY": KEY, "RENDER_API_URL": server.api, "COMMIT": "e" * 40, "SERVICES": f"{SERVICE}  {SERVICE}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    assert set(step["env"]) <= set(environment)
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-e", "-c", step["run"].replace("deploy render", "deploy render --poll 0.05")]
+        return subprocess.run(
+            command, cwd=tmp_path, env=clean_environment(**environment), capture_output=True, text=True, check=False
+        )
+
+    done = run()
+    assert (done.returncode, done.stderr.count("(eeeeeeeeeeee) is live")) == (0, 2), done.stderr
+    server.ways.append(("build_failed",))
+    failed = run()
+    assert (failed.returncode, len(server.deploys)) == (1, 4), failed.stderr
+
+
 def test_a_hook_alone_triggers_and_looks_at_what_comes(server: RenderServer, deployed: str, tmp_path: Path) -> None:
     environment = {"RENDER_DEPLOY_HOOK_URL": server.hook}
-    options = ["--poll", "0.05", "--timeout", "1"]
+    options = ["--poll", "0.05", "--verify", "health", "--timeout", "1"]
     done = tandem("deploy", "render", *options, "--url", deployed, cwd=tmp_path, **environment)
     assert (done.returncode, "passes its checks" in done.stderr) == (0, True), done.stderr
     late = tandem(
@@ -262,7 +291,36 @@ def test_a_hook_alone_triggers_and_looks_at_what_comes(server: RenderServer, dep
         assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
 
 
-def test_health_is_what_is_verified_when_nothing_better_is(deployed: str) -> None:
+def test_the_doctor_looks_at_what_was_deployed_and_leaves_nothing_behind(
+    server: RenderServer, database_url: str, tmp_path: Path
+) -> None:
+    environment = {"RENDER_API_KEY": KEY, "RENDER_SERVICE_ID": SERVICE, "RENDER_API_URL": server.api}
+    options = ["--poll", "0.05", "--verify-timeout", "0"]
+    with served("momentum", database_url, tmp_path) as momentum:
+        server.service_url = momentum.url
+        for more in ([], ["--verify", "accounts"]):
+            done = tandem("deploy", "render", *options, *more, cwd=tmp_path, **environment, **TOKEN)
+            assert (done.returncode, "verified" in done.stderr) == (0, True), done.stderr
+        assert fetch(database_url, 'SELECT count(*) FROM "user"')[0][0] == 0
+        ill = tandem("deploy", "render", *options, cwd=tmp_path, **environment, HEALTH_TOKEN="of-another")
+        assert (ill.returncode, "live.health: /health/detailed" in ill.stderr) == (1, True), ill.stderr
+        assert "rolled back to dep-2" in ill.stderr
+    assert len(server.deploys) == 5, "three, and the rollback"
+
+
+def test_a_deploy_that_is_healthy_and_open_to_strangers_is_red(database_url: str, tmp_path: Path) -> None:
+    with served("momentum", database_url, tmp_path, ENVIRONMENT="development", CORS_ORIGINS="*") as momentum:
+        assert healthy(momentum.url) == []
+        assert [line.split(":")[0] for line in live(momentum.url)] == ["live.docs", "live.cors", "live.headers"]
+        assert with_accounts(momentum.url) == live(momentum.url)
+    assert "does not answer" in live(momentum.url)[0]
+
+
+def test_something_else_that_is_healthy_is_no_service_of_tandem(deployed: str) -> None:
+    assert live(deployed) == with_accounts(deployed) == [f"{deployed}/health names no service of Tandem"]
+
+
+def test_health_is_the_least_that_can_be_verified(deployed: str) -> None:
     assert healthy(deployed) == []
     assert "answers 404" in healthy(f"{deployed}/no")[0]
     assert "does not answer" in healthy("http://127.0.0.1:1")[0]

@@ -84,6 +84,7 @@ class Postman:
 
     def __init__(self) -> None:
         self.mails: list[Message] = []
+        self.recipients: list[str] = []
         port = free_port()
         self._controller = Controller(
             self,
@@ -96,6 +97,7 @@ class Postman:
         self.url = f"smtp://ada:s3cr%40t@127.0.0.1:{port}"
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        self.recipients += envelope.rcpt_tos
         self.mails.append(message_from_bytes(envelope.content, policy=default))
         return "250 OK"
 
@@ -187,19 +189,24 @@ def test_an_email_goes_out_with_a_password(service: Server, tmp_path: Path) -> N
     with Postman() as postman:
         environment = {"MONITOR_EMAIL": "ada@example.com, bob@example.com", "SMTP_URL": f"{postman.url}?starttls=never"}
         Rounds(service.url, tmp_path, **environment)(1, after=1)
-        (mail,) = postman.mails
-        assert mail["To"] == "ada@example.com, bob@example.com"
+        mail, other = postman.mails
+        assert postman.recipients == ["ada@example.com", "bob@example.com"]
+        assert mail["To"] == other["To"] == "ada@example.com, bob@example.com"
         assert "is down: it answers 500" in mail["Subject"]
         assert service.url in mail.get_payload(decode=True).decode()  # type: ignore[union-attr]
         assert mail["Message-ID"]
         assert mail["Date"]
+        # One address that is refused does not keep it from the others, nor repeat it to them.
+        some = Rounds(service.url, tmp_path / "some", **environment | {"MONITOR_EMAIL": "no-address, ada@example.com"})
+        some(2, after=1)
+        assert (len(postman.mails), "".join(some.told).count("did not take it")) == (3, 0)
         # A password is not sent in the clear, and a wrong one is not taken.
         for wrong in (postman.url, postman.url.replace("s3cr", "guess") + "?starttls=never", "smtp://127.0.0.1:1"):
             rounds = Rounds(service.url, tmp_path / wrong[-8:], **environment | {"SMTP_URL": wrong})
             rounds(1, after=1)
             assert "the mail server did not take it" in "".join(rounds.told)
             assert "s3cr" not in "".join(rounds.told)
-        assert len(postman.mails) == 1
+        assert len(postman.mails) == 3
 
 
 def test_what_is_good_and_what_is_not(service: Server) -> None:

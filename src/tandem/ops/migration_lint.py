@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -47,12 +48,16 @@ class Finding:
         return f"{self.revision}: {self.message} [{self.rule}]\n    {self.line}{remedy}"
 
 
-def lint(service: Service, current: str | None) -> list[Finding]:
+Judge = Callable[[dict[str, str]], list[Finding]]
+"""What is wrong with the SQL of each revision, by squawk's names of the rules."""
+
+
+def lint(service: Service, current: str | None, judge: Judge | None = None) -> list[Finding]:
     """What is wrong with the revisions after `current`; None is all of them. Raises LintError without squawk."""
     texts = sql_of(service, current)
     script = ScriptDirectory.from_config(alembic_config(service.versions_dir))
     allowed = {name: getattr(script.get_revision(name).module, "lint_ignore", {}) for name in texts}
-    return [one for one in _squawk(texts) if one.rule not in allowed[one.revision]] if texts else []
+    return [one for one in (judge or squawk)(texts) if one.rule not in allowed[one.revision]] if texts else []
 
 
 def sql_of(service: Service, current: str | None) -> dict[str, str]:
@@ -69,8 +74,13 @@ def sql_of(service: Service, current: str | None) -> dict[str, str]:
     return texts
 
 
-def _squawk(texts: dict[str, str]) -> list[Finding]:
-    program = shutil.which("squawk", path=str(Path(sys.executable).parent)) or shutil.which("squawk")
+def squawk_program() -> str | None:
+    return shutil.which("squawk", path=str(Path(sys.executable).parent)) or shutil.which("squawk")
+
+
+def squawk(texts: dict[str, str]) -> list[Finding]:
+    """Raises LintError."""
+    program = squawk_program()
     if program is None:
         raise LintError("squawk is not installed: it comes with the development tools (`make lint`, or squawk-cli)")
     options = ["--reporter", "json", "--pg-version", PG_VERSION, "--exclude", ",".join(NOT_OURS)]

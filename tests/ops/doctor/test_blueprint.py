@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tandem.ops.doctor.blueprint.check import BlueprintFileError, check_blueprint, check_file
+from tandem.ops.doctor.blueprint.crons import check_crons
 from tandem.ops.doctor.blueprint.document import BlueprintError, blueprint_of
 from tandem.ops.doctor.blueprint.running import check_running
 from tandem.ops.doctor.blueprint.shape import check_shape
@@ -86,8 +87,9 @@ def in_group(**entry: Any) -> Callable[[Document], None]:
     return lambda document: document["envVarGroups"][0]["envVars"].append(entry)
 
 
-API, TODO, WORKER, REDIS, DB = (
+API, TODO, WORKER, REDIS, DB, BACKUP = (
     "marketing-ai-api", "momentum-todo-api", "marketing-ai-worker", "marketing-dashboard-redis", "marketing-dashboard-db",
+    "marketing-ai-backup",
 )  # fmt: skip
 MUTATIONS: list[tuple[str, Callable[[Document], None], str]] = [
     ("render.shape", change(API, type="website"), "type is 'website'"),
@@ -142,9 +144,24 @@ MUTATIONS: list[tuple[str, Callable[[Document], None], str]] = [
     ("render.health", change(API, healthCheckPath="/"), "'/'"),
     ("render.shutdown", without(TODO, "maxShutdownDelaySeconds"), "needs up to 40 s to stop, Render kills after 30 s"),
     ("render.shutdown", change(API, maxShutdownDelaySeconds=301), "301"),
+    ("render.shutdown", variable(TODO, "SHUTDOWN_DELAY", value="29.5"), "needs up to 70 s to stop, Render kills after 60 s"),
     ("render.shutdown", change(WORKER, maxShutdownDelaySeconds=130), "needs up to 145 s"),
     ("render.python", variable(TODO, "PYTHON_VERSION", value="3.9.1"), "3.9.1"),
     ("render.free", change(TODO, plan="free"), "preDeployCommand"),
+    ("render.python", change(BACKUP, envVars=[{"key": "PYTHON_VERSION", "value": "3.9.1"}]), "3.9.1"),
+    ("render.plan", change(BACKUP, plan="free"), "free plan has no cron"),
+    ("render.shape", change(BACKUP, maxShutdownDelaySeconds=60), "maxShutdownDelaySeconds"),
+    ("render.reference", variable(BACKUP, "BACKUP_KEY", fromService={"type": "cron", "name": "momentum-backup", "envVarKey": "K"}), "no K"),
+    ("render.cron", change(BACKUP, schedule="15 3 * *"), "schedule is '15 3 * *'"),
+    ("render.cron", change(BACKUP, schedule="15 25 * * *"), "15 25"),
+    ("render.cron", change(BACKUP, schedule="@daily"), "@daily"),
+    ("render.cron", without(BACKUP, "schedule"), "None"),
+    ("render.cron", change(BACKUP, startCommand="tandem worker market-ai"), "does not end"),
+    ("render.cron", change(BACKUP, buildCommand="./build.sh"), "brings no pg_dump"),
+    ("render.cron", variable(BACKUP, "BACKUP_DESTINATION"), "no BACKUP_DESTINATION"),
+    ("render.cron", variable(BACKUP, "DATABASE_URL"), "no DATABASE_URL"),
+    ("render.secret", variable(BACKUP, "BACKUP_KEY", value="8f2a6c1e" * 8), "BACKUP_KEY"),
+    ("render.worker-variables", variable(WORKER, "SMTP_URL"), "SMTP_URL"),
     ("database.connections", variable(API, "SQLALCHEMY_POOL_OVERFLOW", value="10"), "marketing-dashboard-db"),
     ("database.connections", variable(API, "WEB_CONCURRENCY", value="4"), "marketing-dashboard-db"),
 ]  # fmt: skip
@@ -192,7 +209,9 @@ def test_whatever_a_file_holds_it_is_answered_with_results(wrong: Any) -> None:
             blueprint = blueprint_of(broken)
         except BlueprintError:
             continue
-        found = [*check_shape(blueprint), *check_wiring(blueprint), *check_running(blueprint)]
+        found = [
+            *check_shape(blueprint), *check_wiring(blueprint), *check_running(blueprint), *check_crons(blueprint),
+        ]  # fmt: skip
         assert all(isinstance(result, Result) for result in found)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tandem.core.mail import SmtpUrl
+from tandem.market_ai.settings import MarketAiSettings
 from tests.ops.test_cli import TANDEM, fetch, tandem
 from tests.redis_server import RedisServer, needs_redis
 from tests.servers import RunningServer, clean_environment, free_port
@@ -25,14 +27,43 @@ PRODUCTION = {  # the .env of docs/deploy-docker.md
 
 def environment_of(container: str, database: str, redis: str, port: int) -> dict[str, str]:
     """What a container is given, with the addresses of this machine in the place of the network's."""
-    compose: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    given = {name: _interpolated(value) for name, value in compose["services"][container]["environment"].items()}
+    given = given_to(container, PRODUCTION)
     assert re.fullmatch(r"postgresql://tandem:9c1f0b7a3e5d@postgres:5432/\w+", given["DATABASE_URL"])
     return PRODUCTION | given | {"DATABASE_URL": database, "REDIS_URL": redis, "PORT": str(port)}
 
 
-def _interpolated(text: str) -> str:
-    return re.sub(r"\$\{(\w+):[?-][^}]*\}", lambda found: PRODUCTION[found[1]], text)
+def given_to(container: str, dotenv: dict[str, str]) -> dict[str, str]:
+    compose: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return {name: _interpolated(text, dotenv) for name, text in compose["services"][container]["environment"].items()}
+
+
+def _interpolated(text: str, dotenv: dict[str, str]) -> str:
+    """As compose does it: `${NAME:?message}`, `${NAME:-otherwise}`, `${NAME:+instead}`, the innermost first."""
+
+    def value(found: re.Match[str]) -> str:
+        known, how, other = dotenv.get(found[1], ""), found[2], found[3]
+        return {"?": known, "-": known or other, "+": other if known else ""}[how]
+
+    while (done := re.sub(r"\$\{(\w+):([?+-])([^{}]*)\}", value, text)) != text:
+        text = done
+    return text
+
+
+MAIL = ("SMTP_URL", "MAIL_FROM", "PUBLIC_URL")
+
+
+@pytest.mark.parametrize("container", ["market-ai", "market-ai-worker"])
+def test_mail_goes_to_the_catcher_of_the_profile_dev_unless_the_env_file_says_otherwise(container: str) -> None:
+    plain, dev = given_to(container, PRODUCTION), given_to(container, PRODUCTION | {"COMPOSE_PROFILES": "dev"})
+    assert [plain[name] for name in MAIL] == ["", "", ""]
+    settings = MarketAiSettings(_env_file=None, **{name: dev[name] for name in MAIL})  # type: ignore[arg-type]
+    assert settings.smtp_url is not None
+    assert SmtpUrl.parse(settings.smtp_url.get_secret_value()).host == "mail"
+    assert settings.public_url == "http://127.0.0.1:8001"
+    assert settings.mail_from == "Tandem <tandem@example.com>"
+    own = PRODUCTION | {"COMPOSE_PROFILES": "dev", "SMTP_URL": "smtp://other", "MARKET_AI_PORT": "9001"}
+    assert given_to(container, own)["SMTP_URL"] == "smtp://other"
+    assert given_to(container, own)["PUBLIC_URL"] == "http://127.0.0.1:9001"
 
 
 @needs_redis

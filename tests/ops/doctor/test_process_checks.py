@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tandem.core.operator_error import OperatorError
+from tandem.ops.backup.catalog import last_of
 from tandem.ops.doctor.backups import check_backups
 from tandem.ops.doctor.process import check_process, memory_result, plan_memory, proxies_result
 from tandem.ops.doctor.result import Result, Status
@@ -87,6 +88,8 @@ def test_a_free_port_is_fine_and_nobody_can_be_asked(subject: Make) -> None:
 def test_a_drain_longer_than_the_platforms_patience_is_red(subject: Make) -> None:
     found = quick(check_process(subject(SHUTDOWN_TIMEOUT="56"), Status.OK))
     assert red(found) == ["process.shutdown: needs up to 61 s of the 60 s that the platform gives"]
+    delayed = quick(check_process(subject(SHUTDOWN_DELAY="30.5", SHUTDOWN_TIMEOUT="25"), Status.OK))
+    assert red(delayed) == ["process.shutdown: needs up to 61 s of the 60 s that the platform gives"]
 
 
 @pytest.mark.parametrize(
@@ -126,9 +129,10 @@ NOW = datetime(2026, 11, 26, 6, tzinfo=UTC)
     [(NOW - timedelta(hours=20), Status.OK), (NOW - timedelta(days=3), Status.WARNING), (None, Status.WARNING)],
 )
 def test_an_old_or_missing_backup_is_a_warning(subject: Make, made: datetime | None, status: Status) -> None:
-    subject()
+    subject(BACKUP_DESTINATION="s3://kept/tandem")
     found = check_backups(subject_of(SERVICES["momentum"], lambda _service, _settings: made), NOW)
     assert found.status is status
+    assert made is not None or "no backup at s3://kept/tandem" in found.seen
     assert status is Status.OK or "tandem backup momentum" in found.fix
 
 
@@ -136,12 +140,18 @@ def test_backups_that_cannot_be_looked_up_are_a_warning(subject: Make) -> None:
     def unreachable(_service: Any, _settings: Any) -> datetime:
         raise OperatorError("the bucket does not answer")
 
-    subject()
+    subject(BACKUP_DESTINATION="s3://kept/tandem")
     assert "the bucket does not answer" in check_backups(subject_of(SERVICES["momentum"], unreachable), NOW).seen
 
 
 def test_without_a_record_of_backups_the_check_is_skipped(subject: Make) -> None:
     assert check_backups(subject()).status is Status.SKIPPED
+
+
+def test_no_place_for_backups_is_another_warning_than_none_there(subject: Make) -> None:
+    subject(BACKUP_DESTINATION="")
+    found = check_backups(subject_of(SERVICES["momentum"], last_of))
+    assert (found.status, "BACKUP_DESTINATION is not set" in found.seen) == (Status.WARNING, True)
 
 
 def test_a_patience_that_is_not_known_is_not_guessed(subject: Make, monkeypatch: pytest.MonkeyPatch) -> None:

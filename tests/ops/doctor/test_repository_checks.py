@@ -45,6 +45,12 @@ DRIFT = [
     ("docs/settings.md", "the model that writes", "a model", "docs/settings.md is not what Market AI's"),
     ("render.yaml", "key: SHUTDOWN_TIMEOUT", "key: STOP_TIMEOUT", "sets STOP_TIMEOUT, which Market AI does not read"),
     ("render.yaml", "key: RUN_WORKER", "key: CLERK_DOMAIN", "sets CLERK_DOMAIN, which Momentum does not read"),
+    (
+        "render.yaml",
+        "key: BACKUP_KEY",
+        "key: BACKUP_KEYS",
+        "momentum-backup sets BACKUP_KEYS, which Momentum does not read",
+    ),
     ("render.yaml", 'value: "10.0"', "value: ten", "MAX_BUDGET_PER_REQUEST=ten cannot be read"),
     ("deploy/render-free.yaml", 'value: "280"', "value: often", "SQLALCHEMY_POOL_RECYCLE=often cannot be read"),
     ("compose.yaml", "RUN_WORKER:", "RUN_WORKERS:", "compose.yaml, momentum sets RUN_WORKERS"),
@@ -52,6 +58,12 @@ DRIFT = [
     ("compose.yaml", "${MOMENTUM_PORT:-8000}", "${TODO_PORT:-8000}", "takes TODO_PORT from the environment"),
     ("compose.yaml", "env_file: [{path: .env, required: false}]", "env_file: []", "does not read .env"),
     ("deploy/kubernetes/config.yaml", "LOG_LEVEL: INFO", "LOG_LVL: INFO", "config.yaml sets LOG_LVL"),
+    (
+        "deploy/kubernetes/backup.yaml",
+        "              resources:",
+        "              env: [{name: BACKUP_KEP, value: x}]\n              resources:",
+        "backup.yaml sets BACKUP_KEP",
+    ),
     ("deploy/kubernetes/market-ai-worker.yaml", 'value: "130"', "value: long", "SHUTDOWN_TIMEOUT=long cannot be read"),
 ]
 

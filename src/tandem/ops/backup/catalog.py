@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from tandem.core.settings import Settings
 from tandem.ops.backup.destination import Destination, Store
 from tandem.ops.backup.errors import BackupError
 from tandem.ops.backup.manifest import MANIFEST, Manifest, read_manifest, time_of
+from tandem.ops.services import Service
 
 ABANDONED = timedelta(days=2)  # an archive without a manifest is older: its backup was interrupted
 
@@ -26,6 +28,11 @@ def last_backup(destination: Destination | str, service: str | None = None) -> d
     where = Destination(destination) if isinstance(destination, str) else destination
     found = _complete(where.open(), service) if where.is_there else []
     return max((at for _, at in found), default=None)
+
+
+def last_of(service: Service, settings: Settings) -> datetime | None:
+    """The same where the service's own settings say. Raises BackupError, and SettingsError when they do not."""
+    return last_backup(Destination.of(settings), service.name)
 
 
 def manifests(store: Store, service: str | None = None) -> list[Manifest]:

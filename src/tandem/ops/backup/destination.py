@@ -64,6 +64,7 @@ class Destination:
                 if "://" in self.where:
                     raise BackupError(f"{self.where} is neither a folder nor s3://bucket/prefix")
                 return Store(self, LocalStore(Path(self.where).expanduser().resolve(), mkdir=True))
+            _forget_empty_variables()
             bucket, _, prefix = self.where.removeprefix("s3://").partition("/")
             plain = str(self.s3.get("endpoint", os.environ.get("AWS_ENDPOINT_URL", ""))).startswith("http://")
             return Store(
@@ -76,6 +77,12 @@ class Destination:
                     **self.s3,
                 ),
             )
+
+
+def _forget_empty_variables() -> None:
+    """An empty variable counts as not set here; the store would take an empty AWS_ENDPOINT_URL for an address."""
+    for name in [name for name, value in os.environ.items() if name.startswith("AWS_") and not value]:
+        del os.environ[name]
 
 
 class Store:

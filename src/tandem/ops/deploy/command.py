@@ -7,7 +7,7 @@ import httpx2
 from tandem.core.operator_error import OperatorError
 from tandem.ops.deploy import flow
 from tandem.ops.deploy.render import API, REQUEST_TIMEOUT, Render, RenderError, call_hook
-from tandem.ops.deploy.verify import Verify, healthy, version_of
+from tandem.ops.deploy.verify import Verify, version_of
 from tandem.ops.target import Progress
 
 KEY, HOOK, SERVICE, ADDRESS = "RENDER_API_KEY", "RENDER_DEPLOY_HOOK_URL", "RENDER_SERVICE_ID", "RENDER_API_URL"
@@ -26,7 +26,7 @@ def run(
     dry_run: bool,
     patience: flow.Patience,
     progress: Progress,
-    verify: Verify = healthy,
+    verify: Verify,
 ) -> str:
     """The last line for the operator. Raises what `flow.deploy` raises, and NotConfigured."""
     key, hook = os.environ.get(KEY), os.environ.get(HOOK)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tandem.core.proxies import TrustedProxies
 from tandem.core.settings import Settings
 from tandem.ops.doctor.blueprint.document import Blueprint, BlueprintError, Node, count, read_blueprint
 from tandem.ops.doctor.blueprint.roles import role_of
-from tandem.ops.doctor.blueprint.running import DEFAULT_GRACE, after_drain
+from tandem.ops.doctor.blueprint.running import DEFAULT_GRACE, time_to_stop
 from tandem.ops.doctor.result import Check, Result, Status
 from tandem.ops.doctor.subject import Subject
 from tandem.ops.ports import PortError, require_free
@@ -105,7 +106,7 @@ def _shutdown(subject: Subject, settings: Settings) -> Result:
     if service is None and "RENDER" not in os.environ:
         return SHUTDOWN.skipped("the platform's patience: a render.yaml beside the code, or Render itself")
     grace = count((service or {}).get("maxShutdownDelaySeconds"), DEFAULT_GRACE)
-    needed = settings.shutdown_timeout + after_drain(works=settings.run_worker)
+    needed = time_to_stop(math.ceil(settings.shutdown_delay), settings.shutdown_timeout, works=settings.run_worker)
     seen = f"needs up to {needed} s of the {grace} s that the platform gives"
     if needed > grace:
         shorter = max(1, grace - needed + settings.shutdown_timeout)

@@ -10,7 +10,14 @@ from tandem.ops.settings_report import is_secret
 
 # No settings of Tandem: what platforms, their builds and compose read.
 PLATFORM = frozenset(
-    {"PYTHON_VERSION", "POSTGRES_PASSWORD", "POSTGRES_USER", "POSTGRES_DB", "PROMETHEUS_MULTIPROC_DIR"}
+    {
+        "COMPOSE_PROFILES",
+        "PYTHON_VERSION",
+        "POSTGRES_PASSWORD",
+        "POSTGRES_USER",
+        "POSTGRES_DB",
+        "PROMETHEUS_MULTIPROC_DIR",
+    }
 )
 _ONLY_FOR_THE_API = frozenset({"CLERK_SECRET_KEY"})
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tandem.ops.doctor import variables
 from tandem.ops.doctor.blueprint.document import BlueprintError, read_blueprint
-from tandem.ops.doctor.blueprint.roles import role_of
+from tandem.ops.doctor.blueprint.roles import backup_of, role_of
 from tandem.ops.doctor.result import Check, Result
 from tandem.ops.services import SERVICES, Service
 from tandem.ops.settings_report import markdown
@@ -62,10 +62,11 @@ def _blueprint(checkout: Path, name: str) -> Iterator[Fault]:
         yield f"{name}: {error}", f"`tandem doctor render {name}`"
         return
     for owner in blueprint.services:
-        if (role := role_of(owner)) is not None:
+        role = role_of(owner)
+        if (service := role.service if role else backup_of(owner)) is not None:
             values = {key: str(e["value"]) for key, e in blueprint.environment(owner).items() if "value" in e}
-            yield from _unknown(f"{name}, {owner.get('name')}", blueprint.environment(owner), role.service)
-            yield from _unreadable(f"{name}, {owner.get('name')}", values, role.service)
+            yield from _unknown(f"{name}, {owner.get('name')}", blueprint.environment(owner), service)
+            yield from _unreadable(f"{name}, {owner.get('name')}", values, service)
 
 
 def _compose(checkout: Path) -> Iterator[Fault]:
@@ -87,7 +88,9 @@ def _kubernetes(checkout: Path) -> Iterator[Fault]:
     for path in sorted((checkout / "deploy/kubernetes").glob("*.yaml")):
         for document in _documents(path):
             given = _mapping(document.get("data")) if document.get("kind") == "ConfigMap" else {}
-            pod = _mapping(_mapping(_mapping(document.get("spec")).get("template")).get("spec"))
+            spec = _mapping(document.get("spec"))
+            job = _mapping(_mapping(spec.get("jobTemplate")).get("spec")) or spec  # of a CronJob, else itself
+            pod = _mapping(_mapping(job.get("template")).get("spec"))
             for container in pod.get("containers") or []:
                 given |= {one.get("name"): one.get("value") for one in container.get("env") or []}
             for name in sorted(set(map(str, given)) - variables.known_anywhere()):

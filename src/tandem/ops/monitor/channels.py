@@ -1,16 +1,16 @@
 """Where alerts go: Slack, any webhook, e-mail. Each raises NotDelivered, in words that hold no secret."""
 
-import smtplib
-import ssl
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from email.utils import formatdate, make_msgid, parseaddr
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx2
 
+from tandem.core.mail import MailError, MailNotSent, SmtpMailer, SmtpUrl, SmtpUrlError
 from tandem.core.operator_error import OperatorError
 
 TIMEOUT = 15.0  # seconds
@@ -69,46 +69,36 @@ def _poster(url: str, variable: str, body: Callable[[Message], dict[str, Any]]) 
 
 
 def _mailer(environment: Mapping[str, str], to: list[str]) -> Send:
-    """By SMTP_URL, as Market AI's: `smtp://user:password@host:587` or `smtps://…`, `?starttls=always|never`."""
-    where = urlsplit(environment.get("SMTP_URL", ""))
-    if where.scheme not in {"smtp", "smtps"} or not where.hostname:
-        raise WrongChannel("MONITOR_EMAIL needs SMTP_URL: smtp://user:password@host:587 or smtps://user:password@host")
+    """By SMTP_URL, as Market AI's."""
     sender = environment.get("MONITOR_EMAIL_FROM") or to[0]
+    address = parseaddr(sender)[1]
+    try:
+        mailer = SmtpMailer(SmtpUrl.parse(environment.get("SMTP_URL", "")), address.rpartition("@")[2])
+    except SmtpUrlError as error:
+        raise WrongChannel(f"MONITOR_EMAIL needs SMTP_URL: {error}") from None
 
     def send(message: Message) -> None:
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Date"], mail["Message-ID"] = sender, ", ".join(to), formatdate(), make_msgid()
         mail["Subject"] = message.text.splitlines()[0]
-        mail.set_content(f"{message.text}\n")
-        try:
-            with _connection(where) as smtp:
-                smtp.send_message(mail)
-        except (smtplib.SMTPException, OSError, ValueError) as error:
-            raise NotDelivered(f"the mail server did not take it ({type(error).__name__})") from None
+        mail.set_content(f"{message.text}\n", cte="quoted-printable")
+        asyncio.run(_handed_over(mailer, address, to, mail.as_bytes()))
 
     return send
 
 
-def _connection(where: SplitResult) -> smtplib.SMTP:
-    """Connected and logged in. A password never travels in the clear, unless `starttls=never` says so."""
-    host, user = str(where.hostname), unquote(where.username or "")
-    context = ssl.create_default_context()
-    if where.scheme == "smtps":
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(host, where.port or 465, timeout=TIMEOUT, context=context)
-    else:
-        smtp = smtplib.SMTP(host, where.port or (587 if user else 25), timeout=TIMEOUT)
-    try:
-        starttls = parse_qs(where.query).get("starttls", [""])[0]
-        smtp.ehlo()
-        if (
-            where.scheme == "smtp"
-            and starttls != "never"
-            and (user or starttls == "always" or smtp.has_extn("starttls"))
-        ):
-            smtp.starttls(context=context)
-        if user:
-            smtp.login(user, unquote(where.password or ""))
-    except BaseException:
-        smtp.close()
-        raise
-    return smtp
+async def _handed_over(mailer: SmtpMailer, sender: str, to: list[str], mail: bytes) -> None:
+    """Raises NotDelivered when nobody got it: one wrong address must not repeat it to all others."""
+    taken, wrong = 0, ""
+    async with mailer.connection() as connection:
+        for recipient in to:
+            try:
+                await connection.begin(sender, recipient)
+                await connection.deliver(mail)
+                taken += 1
+            except MailError as error:
+                wrong = type(error).__name__
+                if isinstance(error, MailNotSent) and not error.connected:
+                    break
+    if not taken:
+        raise NotDelivered(f"the mail server did not take it ({wrong})")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tandem.core.operator_error import OperatorError
+from tandem.ops.doctor.blueprint.crons import check_crons
 from tandem.ops.doctor.blueprint.document import BlueprintError, read_blueprint
 from tandem.ops.doctor.blueprint.running import check_running
 from tandem.ops.doctor.blueprint.shape import SHAPE, check_shape
@@ -31,7 +32,12 @@ def check_blueprint(text: str) -> list[Result]:
         blueprint = read_blueprint(text)
     except BlueprintError as error:
         return [SHAPE.error(str(error), "correct the YAML")]
-    found = [*check_shape(blueprint), *check_wiring(blueprint), *check_running(blueprint)]
+    found = [
+        *check_shape(blueprint),
+        *check_wiring(blueprint),
+        *check_running(blueprint),
+        *check_crons(blueprint),
+    ]
     if any(result.status is Status.ERROR for result in found):
         return found
     return [SHAPE.ok("Render accepts it, and Tandem finds what it needs"), *found]

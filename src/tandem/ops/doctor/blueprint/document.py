@@ -1,5 +1,7 @@
 """A Blueprint file as data: services, databases and groups wherever the file may list them."""
 
+import math
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,8 +51,9 @@ class Blueprint:
         return next((str(value) for value in values), None)
 
     def number(self, service: Node, name: str, default: int) -> int:
+        """The value of a variable as a whole number, rounded up."""
         text = self.value(service, name) or ""
-        return int(text) if text.isdecimal() else default
+        return math.ceil(float(text)) if re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", text, re.ASCII) else default
 
 
 def count(value: Any, default: int = 1) -> int:

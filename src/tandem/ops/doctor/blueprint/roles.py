@@ -20,6 +20,7 @@ _NAMES = {
     "marketing-ai-worker": Role(SERVICES["market-ai"], False, True),
 }
 _VERB = re.compile(r"\btandem\s+(serve|worker)\s+(momentum|market-ai)\b(.*)")
+_BACKUP = re.compile(r"\btandem\s+backup\s+(?:create\s+)?(momentum|market-ai)\b")
 _APP = re.compile(r"\btandem\.(momentum|market_ai)\.main:app\b")
 
 
@@ -32,6 +33,12 @@ def role_of(service: dict[str, Any]) -> Role | None:
     if app := _APP.search(command):
         return Role(SERVICES[app[1].replace("_", "-")], True, False)
     return _NAMES.get(str(service.get("name"))) if service.get("type") in ("web", "worker", "pserv") else None
+
+
+def backup_of(service: dict[str, Any]) -> Service | None:
+    """The service whose database this cron backs up."""
+    found = _BACKUP.search(command_of(service)) if service.get("type") == "cron" else None
+    return SERVICES[found[1]] if found else None
 
 
 def command_of(service: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ SERVER = Check("render.server", "The worker class of old guides is deprecated in
 FREE = Check("render.free", "What the free plan cannot do.")
 
 DEFAULT_GRACE = 30  # seconds from SIGTERM to SIGKILL
-AFTER_DRAIN, AFTER_JOBS = 5, 15  # seconds after SHUTDOWN_TIMEOUT: to close connections; and to give jobs back
+AFTER_DRAIN, AFTER_JOBS = 5, 15  # seconds around the drain: to close connections; and to give jobs back
 _DEFAULT_DRAIN = 25
 _MIGRATES = re.compile(r"\btandem\s+migrate\b|\balembic\b.*\bupgrade\b|--migrate\b")
 _TESTS = re.compile(r"\b(?:pytest|make test|tox|unittest)\b")
@@ -28,7 +28,9 @@ _TESTS = re.compile(r"\b(?:pytest|make test|tox|unittest)\b")
 
 def check_running(blueprint: Blueprint) -> Iterator[Result]:
     for service in blueprint.services:
-        if service.get("type") in ("web", "pserv", "worker") and service.get("runtime") != "static":
+        if service.get("type") == "cron":
+            yield from _python(blueprint, service)
+        elif service.get("type") in ("web", "pserv", "worker") and service.get("runtime") != "static":
             yield from _port(service)
             yield from _health(service)
             yield from _shutdown(blueprint, service)
@@ -71,7 +73,8 @@ def _shutdown(blueprint: Blueprint, service: Node) -> Iterator[Result]:
     elif (role := role_of(service)) is not None:
         works = role.works or blueprint.value(service, "RUN_WORKER") == "true"
         drain = blueprint.number(service, "SHUTDOWN_TIMEOUT", _DEFAULT_DRAIN)
-        needed = drain + after_drain(works=works)
+        delay = blueprint.number(service, "SHUTDOWN_DELAY", 0) if role.serves else 0
+        needed = time_to_stop(delay, drain, works=works)
         if needed > grace:
             yield SHUTDOWN.error(
                 f"{name} needs up to {needed} s to stop, Render kills after {grace} s",
@@ -79,8 +82,9 @@ def _shutdown(blueprint: Blueprint, service: Node) -> Iterator[Result]:
             )
 
 
-def after_drain(*, works: bool) -> int:
-    return AFTER_JOBS if works else AFTER_DRAIN
+def time_to_stop(delay: int, drain: int, *, works: bool) -> int:
+    """Seconds from SIGTERM to the end: SHUTDOWN_DELAY, SHUTDOWN_TIMEOUT and what they do not count."""
+    return delay + drain + (AFTER_JOBS if works else AFTER_DRAIN)
 
 
 def _python(blueprint: Blueprint, service: Node) -> Iterator[Result]:
