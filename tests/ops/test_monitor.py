@@ -103,7 +103,7 @@ class Postman:
 
     def _let_in(self, *arguments: Any) -> AuthResult:
         given = arguments[-1]
-        return AuthResult(success=(given.login, given.password) == (b"ada", b"s3cr@t"))
+        return AuthResult(success=(given.login, given.password) == (b"ada", b"s3cr@t"), handled=False)
 
     def __enter__(self) -> Self:
         self._controller.start()

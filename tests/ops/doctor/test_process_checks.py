@@ -90,6 +90,9 @@ def test_a_drain_longer_than_the_platforms_patience_is_red(subject: Make) -> Non
     assert red(found) == ["process.shutdown: needs up to 61 s of the 60 s that the platform gives"]
     delayed = quick(check_process(subject(SHUTDOWN_DELAY="30.5", SHUTDOWN_TIMEOUT="25"), Status.OK))
     assert red(delayed) == ["process.shutdown: needs up to 61 s of the 60 s that the platform gives"]
+    assert next(one for one in delayed if one.check == "process.shutdown").fix.startswith("SHUTDOWN_TIMEOUT=24, or")
+    hopeless = quick(check_process(subject(SHUTDOWN_DELAY="90"), Status.OK))
+    assert next(one for one in hopeless if one.check == "process.shutdown").fix.startswith("a shorter SHUTDOWN_DELAY")
 
 
 @pytest.mark.parametrize(

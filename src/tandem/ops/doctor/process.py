@@ -16,7 +16,7 @@ from tandem.core.proxies import TrustedProxies
 from tandem.core.settings import Settings
 from tandem.ops.doctor.blueprint.document import Blueprint, BlueprintError, Node, count, read_blueprint
 from tandem.ops.doctor.blueprint.roles import role_of
-from tandem.ops.doctor.blueprint.running import DEFAULT_GRACE, time_to_stop
+from tandem.ops.doctor.blueprint.running import DEFAULT_GRACE, shorter, time_to_stop
 from tandem.ops.doctor.result import Check, Result, Status
 from tandem.ops.doctor.subject import Subject
 from tandem.ops.ports import PortError, require_free
@@ -109,8 +109,8 @@ def _shutdown(subject: Subject, settings: Settings) -> Result:
     needed = time_to_stop(math.ceil(settings.shutdown_delay), settings.shutdown_timeout, works=settings.run_worker)
     seen = f"needs up to {needed} s of the {grace} s that the platform gives"
     if needed > grace:
-        shorter = max(1, grace - needed + settings.shutdown_timeout)
-        return SHUTDOWN.error(seen, f"SHUTDOWN_TIMEOUT={shorter}, or a longer maxShutdownDelaySeconds")
+        fix = f"{shorter(settings.shutdown_timeout, needed - grace)}, or a longer maxShutdownDelaySeconds"
+        return SHUTDOWN.error(seen, fix)
     return SHUTDOWN.ok(seen)
 
 

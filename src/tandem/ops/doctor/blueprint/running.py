@@ -78,13 +78,18 @@ def _shutdown(blueprint: Blueprint, service: Node) -> Iterator[Result]:
         if needed > grace:
             yield SHUTDOWN.error(
                 f"{name} needs up to {needed} s to stop, Render kills after {grace} s",
-                f"SHUTDOWN_TIMEOUT={max(1, grace - needed + drain)}, or `maxShutdownDelaySeconds: {min(300, needed)}`",
+                f"{shorter(drain, needed - grace)}, or `maxShutdownDelaySeconds: {min(300, needed)}`",
             )
 
 
 def time_to_stop(delay: int, drain: int, *, works: bool) -> int:
     """Seconds from SIGTERM to the end: SHUTDOWN_DELAY, SHUTDOWN_TIMEOUT and what they do not count."""
     return delay + drain + (AFTER_JOBS if works else AFTER_DRAIN)
+
+
+def shorter(drain: int, by: int) -> str:
+    """What to set, so that a stop takes `by` seconds less."""
+    return f"SHUTDOWN_TIMEOUT={drain - by}" if drain > by else "a shorter SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT"
 
 
 def _python(blueprint: Blueprint, service: Node) -> Iterator[Result]:
