@@ -41,7 +41,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, the import contracts, squawk over the
 pytest: $(VENV)/.dev $(BETTER_AUTH)/node_modules/.installed ## The tests alone; PYTEST_ARGS adds arguments, COVERAGE= measures none
 	@scripts/system-packages redis-server wrk nginx
 	$(BIN)/python -m coverage erase
-	$(BIN)/pytest -n 2 $(if $(COVERAGE),--cov --cov-report=) $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(if $(COVERAGE),--cov --cov-report=) $(PYTEST_ARGS)
 	$(if $(COVERAGE),$(BIN)/python -m coverage report --fail-under=90)
 
 format: $(VENV)/.dev ## Rewrite the source the way the checks want it

@@ -6,7 +6,6 @@ Also run by `make bench`. Prints a table and writes the mail section of docs/per
 import asyncio
 import multiprocessing
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 import psutil
 
 from benchmarks.section import Figure, Section
+from benchmarks.servers import work_folder
 from tests.conformance import mail_worker
 from tests.conformance.test_mail_once import prove
 from tests.conformance.worker_processes import durable_server
@@ -69,10 +69,10 @@ def measure(scale: Scale, say: Callable[[str], None]) -> Results:
     sizes = []
     for leads in scale.leads:
         say(f"mails to {leads} leads, one worker")
-        with _folder() as folder, durable_server("market-ai") as database:
+        with work_folder() as folder, durable_server("market-ai") as database:
             sizes.append(asyncio.run(_measure(database.url("market-ai"), leads, scale.sent, folder)))
     say(f"{scale.killed} mails over 2 workers under kill -9")
-    with _folder() as folder, durable_server("market-ai") as database:
+    with work_folder() as folder, durable_server("market-ai") as database:
         states = asyncio.run(prove(database, folder, mails=scale.killed, kills=scale.kills))
     return Results(sizes, scale.killed, states)
 
@@ -117,12 +117,6 @@ def _worker(url: str, smtp: str) -> Iterator[psutil.Process]:
     finally:
         process.kill()
         process.join()
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="tandem-bench-mail-") as folder:
-        yield Path(folder)
 
 
 def missed(results: Results) -> Iterator[str]:

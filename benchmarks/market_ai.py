@@ -7,7 +7,6 @@ imports is imported.
 import json
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ import psutil
 from benchmarks.load import BenchmarkError, Request, drive, require_wrk
 from benchmarks.section import Figure, Section
 from benchmarks.seeds import SECRET
-from benchmarks.servers import ROOT, Server, clean_environment, own_postgres
+from benchmarks.servers import ROOT, Server, clean_environment, own_postgres, work_folder
 
 WHAT = "what Market AI's processes weigh"
 
@@ -42,8 +41,7 @@ def run(*, quick: bool, say: Callable[[str], None]) -> None:
 
 def _measure(seconds: int) -> tuple[float, float]:
     """MB of the API process and of the worker."""
-    with tempfile.TemporaryDirectory(prefix="tandem-bench-market-") as name, own_postgres("market-ai") as url:
-        folder = Path(name)
+    with work_folder() as folder, own_postgres("market-ai") as url:
         model = Server(
             "model", ["-m", "tests.openai_server", "--log", str(folder / "billed")], "/health", _in(folder), ROOT
         )

@@ -120,15 +120,21 @@ def _free_port() -> int:
 
 
 @contextmanager
-def own_postgres(service: str) -> Iterator[str]:
-    """The URL of a service's migrated database on a durable Postgres of its own, which is deleted afterwards."""
+def work_folder() -> Iterator[Path]:
+    """Open to the unprivileged user that runs the embedded server for root; deleted afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="tandem-bench-"))
-    folder.chmod(0o711)  # for the unprivileged user that runs the server for root
+    folder.chmod(0o711)
     try:
-        with EmbeddedPostgres(folder / "postgres") as server:
-            server.create_database(service)
-            migrate(SERVICES[service], server.url(service))
-            yield server.url(service)
-            server.destroy()
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def own_postgres(service: str) -> Iterator[str]:
+    """The URL of a service's migrated database on a durable Postgres of its own, which is deleted afterwards."""
+    with work_folder() as folder, EmbeddedPostgres(folder / "postgres") as server:
+        server.create_database(service)
+        migrate(SERVICES[service], server.url(service))
+        yield server.url(service)
+        server.destroy()

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -50,6 +51,12 @@ for _service in SERVICES.values():  # what the developer's shell says is not the
     for _field in _service.settings_class.model_fields.values():
         for _name in environment_names(_field):
             os.environ.pop(_name, None)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_are_by_default() -> None:
+    """A level that an earlier test configured would keep lines from this one."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
