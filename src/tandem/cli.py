@@ -552,7 +552,8 @@ def _progress(console: "Console | None" = None, status: "Status | None" = None) 
 def _welcome(services: "list[Running]") -> str:
     lines = []
     for one in services:
-        lines.append(f"\n[bold green]{one.service.title}[/] is at [bold]{one.url}[/]  (docs: {one.url}/docs)\n")
+        mails = f", mails it sends: {one.mailbox}" if one.mailbox else ""
+        lines.append(f"\n[bold green]{one.service.title}[/] is at [bold]{one.url}[/]  (docs: {one.url}/docs{mails})\n")
     body = _escape('{"name":"Ada","email":"ada@example.com","password":"correct horse battery"}')
     lines.append("Sign up, and use the token of the answer as `Authorization: Bearer …`:")
     sign_up = f"/api/auth/sign-up/email -H 'Content-Type: application/json' -d '{body}'"

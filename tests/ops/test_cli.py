@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -286,6 +287,10 @@ def start_up(home: Path, *services: str, **environment: str) -> RunningServer:
 
 def processes_of(home: Path) -> list[str]:
     """Command lines of living processes that were started in `home` or on its database."""
+    return [line for _, line in pids_of(home)]
+
+
+def pids_of(home: Path) -> list[tuple[int, str]]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -294,7 +299,7 @@ def processes_of(home: Path) -> list[str]:
         except OSError:
             continue
         if line and int(entry.name) != os.getpid() and (place == str(home) or str(data_dir().resolve()) in line):
-            found.append(line)
+            found.append((int(entry.name), line))
     return found
 
 
@@ -307,6 +312,13 @@ def test_up_starts_everything_keeps_the_data_and_stops_cleanly(home: Path) -> No
         assert "Tandem runs here already" in second.stderr
         assert tandem("demo", "momentum", cwd=home).returncode == 0
         wait_for_text(server, "Sign up, and use the token")
+        mailbox = re.search(r"mails it sends: http://127.0.0.1:(\d+)(/\S+)\)", server.output())
+        assert mailbox is not None, server.output()
+        port, path = int(mailbox[1]), mailbox[2]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as page:
+            assert page.status == 200
+        worker = next(Path(f"/proc/{pid}/environ") for pid, line in pids_of(home) if "worker market-ai" in line)
+        assert f"PORT={port}" in worker.read_text().split("\0")  # which links in its mails name
         assert server.terminate(signal.SIGINT) == 0, server.output()
     assert processes_of(home) == []
     with start_up(home, "momentum") as server:

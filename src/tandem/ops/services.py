@@ -29,6 +29,7 @@ class Service:
     port_variable: str
     default_port: int
     jobs_path: str = ""  # none: the service has no worker
+    mailbox: str = ""  # where mails can be read in development, unless SMTP_URL is set
 
     @property
     def settings_class(self) -> type[Settings]:
@@ -70,6 +71,7 @@ SERVICES = {
         settings_path="tandem.market_ai.settings:MarketAiSettings",
         metadata_path="tandem.market_ai.tables:metadata",
         jobs_path="tandem.market_ai.worker:JOBS",
+        mailbox="/dev/mail",
         port_variable="MARKET_AI_PORT",
         default_port=8001,
     ),

@@ -46,6 +46,7 @@ class Running:
     service: Service
     url: str
     environment: str
+    mailbox: str | None = None  # the address of a page
 
 
 class Stop:
@@ -83,8 +84,11 @@ def running(wanted: Sequence[Service], on_progress: Progress) -> Iterator[tuple[
             on_progress(f"migrating {service.title}")
             _migrate(service, ours, environment.get("DATABASE_URL"), on_progress)
             port = chosen_port(service)
+            environment["PORT"] = str(port)  # links in mails name it
             supervisor.start(service, port, environment, ours.shutdown_delay + ours.shutdown_timeout)
-            services.append(Running(service, f"http://{HOST}:{port}", ours.environment))
+            url = f"http://{HOST}:{port}"
+            reads_mail = service.mailbox and getattr(ours, "smtp_url", None) is None
+            services.append(Running(service, url, ours.environment, f"{url}{service.mailbox}" if reads_mail else None))
         for one in services:
             on_progress(f"waiting for {one.service.title}")
             supervisor.wait_until_healthy(one)
