@@ -5,6 +5,7 @@ What counts is the provider's own bill, as it wrote it down before each answer.
 
 import asyncio
 import random
+import signal
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,7 +108,8 @@ async def test_the_provider_never_bills_more_than_any_limit(server: EmbeddedPost
             await until(connection, "SELECT EXISTS (SELECT FROM budget_calls WHERE state = 'settled')", within=30)
             await kill_at_random(workers)
             await until(connection, ALL_ENDED, within=BOUND)
-            assert await asyncio.to_thread(workers.stop) == [0] * WORKERS
+            ends = await asyncio.to_thread(workers.stop)
+            assert set(ends) <= {0, -signal.SIGTERM}, ends  # one that was just started could not listen yet
         finally:
             workers.stop()
         async with working.a_worker(settings):
