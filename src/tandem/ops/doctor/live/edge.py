@@ -35,6 +35,8 @@ SECURITY = {
 }
 EXPIRES_SOON = 14 * 86_400  # seconds
 _FORGED = 3  # requests with an invented address each
+_PROXIES = "FORWARDED_ALLOW_IPS names your proxies' networks, never *"
+_OWN_MACHINE = "by default this machine counts as a proxy: ask from another, or set FORWARDED_ALLOW_IPS=192.0.2.1"
 
 
 async def check_edge(
@@ -173,7 +175,7 @@ async def check_forwarded(client: httpx2.AsyncClient, path: str) -> Result:
     if all(count == fresh for count in forged if count is not None) and min(counts) < fresh:
         return FORWARDED.error(
             "each invented X-Forwarded-For has a quota of its own",
-            "FORWARDED_ALLOW_IPS names your proxies' networks, never *",
+            _OWN_MACHINE if client.base_url.host in LOOPBACK else _PROXIES,
         )
     return FORWARDED.ok("an invented X-Forwarded-For changes nothing")
 
