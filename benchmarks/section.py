@@ -27,8 +27,12 @@ class Section:
     figures: list[Figure] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
 
+    @property
+    def title(self) -> str:
+        return self.name[:1].upper() + self.name[1:]
+
     def show(self) -> None:
-        table = Table(title=self.name.capitalize(), title_justify="left")
+        table = Table(title=self.title, title_justify="left")
         for column in ("", "measured", "target"):
             table.add_column(column, justify="right" if column else "left")
         for one in self.figures:
@@ -43,7 +47,7 @@ class Section:
         begin, end = f"<!-- {self.name}, written by make bench -->", f"<!-- end of {self.name} -->"
         text = page.read_text()
         if begin not in text:
-            text = f"{text.rstrip()}\n\n## {self.name.capitalize()}\n\n{begin}\n{end}\n"
+            text = f"{text.rstrip()}\n\n## {self.title}\n\n{begin}\n{end}\n"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         page.write_text(f"{before}{begin}\n\n{self.markdown()}\n\n{end}{after}")

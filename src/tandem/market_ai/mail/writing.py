@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template
-from markdown_it import MarkdownIt
 
 from tandem.market_ai.mail.language import (
     HTML,
@@ -27,6 +26,9 @@ from tandem.market_ai.mail.language import (
 )
 from tandem.market_ai.mail.layout import LAYOUT
 from tandem.market_ai.mail.plain_text import links, plain_text
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 MAX_SUBJECT = 250  # characters
 SAMPLE: dict[str, Any] = {"email": "ada@example.com", "name": "Ada Lovelace", "tags": ["sample"], "attributes": {}}
@@ -166,7 +168,7 @@ def one_line(text: str) -> str:
 @lru_cache(maxsize=32)
 def markdown(text: str) -> str:
     """HTML in it is escaped; links other than to the web or a mailbox stay text."""
-    return str(_MARKDOWN.render(text))
+    return str(_commonmark().render(text))
 
 
 class _Anything(dict[str, Any]):
@@ -186,6 +188,11 @@ def _links_to_the_web(url: str) -> bool:
     return url.lower().startswith(("http://", "https://", "mailto:"))
 
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True})
-_MARKDOWN.disable("image")
-_MARKDOWN.validateLink = _links_to_the_web  # type: ignore[method-assign]
+@lru_cache(maxsize=1)
+def _commonmark() -> "MarkdownIt":
+    from markdown_it import MarkdownIt  # here, as most API processes never write a mail
+
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    parser.disable("image")
+    parser.validateLink = _links_to_the_web  # type: ignore[method-assign]
+    return parser
