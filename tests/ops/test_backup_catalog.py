@@ -64,15 +64,15 @@ def test_pruning_deletes_archives_with_their_manifests_and_what_never_was_comple
     store = folder(tmp_path)
     old, new = written(store, NOW - timedelta(days=1)), written(store, NOW)
     other = written(store, NOW - timedelta(days=9), service="market-ai")
-    store.write("momentum/20261101T000000Z-aaaa.dump", b"interrupted")
-    store.write("momentum/20261126T055900Z-bbbb.dump", b"being written")
+    store.write("momentum/20261101T000000000000Z-aaaa.dump", b"interrupted")
+    store.write("momentum/20261126T055900000000Z-bbbb.dump", b"being written")
     past = (NOW - timedelta(days=5)).timestamp()
-    os.utime(tmp_path / "momentum/20261101T000000Z-aaaa.dump", (past, past))
+    os.utime(tmp_path / "momentum/20261101T000000000000Z-aaaa.dump", (past, past))
     gone = prune(store, "momentum", Keep(1, 0, 0), now=datetime.now(UTC))
     assert gone == [old.id]
     left = {one.path for one in store.listing("")}
     assert left == {
-        f"momentum/{new.id}.dump", f"momentum/{new.id}.manifest.json", "momentum/20261126T055900Z-bbbb.dump",
+        f"momentum/{new.id}.dump", f"momentum/{new.id}.manifest.json", "momentum/20261126T055900000000Z-bbbb.dump",
         f"market-ai/{other.id}.dump", f"market-ai/{other.id}.manifest.json",
     }  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_the_last_backup_is_told_by_service_or_of_all(tmp_path: Path) -> None:
     store = folder(tmp_path)
     written(store, NOW - timedelta(days=2))
     written(store, NOW - timedelta(hours=3), service="market-ai")
-    store.write("momentum/20261126T055900Z-bbbb.dump", b"an archive without a manifest is no backup")
+    store.write("momentum/20261126T055900000000Z-bbbb.dump", b"an archive without a manifest is no backup")
     assert last_backup(str(tmp_path)) == NOW - timedelta(hours=3)
     assert last_backup(str(tmp_path), "momentum") == NOW - timedelta(days=2)
     assert last_backup(str(tmp_path), "nothing") is None
@@ -111,7 +111,7 @@ def test_the_latest_is_found_or_the_one_that_is_named(tmp_path: Path) -> None:
     assert find(store, "momentum", old.id) == old
     assert [one.id for one in manifests(store)] == [new.id, old.id]
     with pytest.raises(BackupError, match="tandem backup list"):
-        find(store, "momentum", "20200101T000000Z-0000")
+        find(store, "momentum", "20200101T000000000000Z-0000")
 
 
 def test_a_manifest_that_cannot_be_read_or_is_anothers_is_said_to_be_so(tmp_path: Path) -> None:

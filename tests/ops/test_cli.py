@@ -307,7 +307,7 @@ def test_up_starts_everything_keeps_the_data_and_stops_cleanly(home: Path) -> No
     with start_up(home) as server:
         about = {"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}
         assert server.request("POST", "/api/auth/sign-up/email", about)[0] == 200
-        second = tandem("up", cwd=home)
+        second = tandem("up", cwd=home, MOMENTUM_PORT=str(free_port()), MARKET_AI_PORT=str(free_port()))
         assert second.returncode == 1
         assert "Tandem runs here already" in second.stderr
         assert tandem("demo", "momentum", cwd=home).returncode == 0

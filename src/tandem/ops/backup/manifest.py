@@ -13,7 +13,7 @@ from tandem.ops.backup.errors import BackupError
 from tandem.ops.backup.sealing import BackupKey
 
 MANIFEST, ARCHIVE, SEALED = ".manifest.json", ".dump", ".dump.sealed"
-_TIME = "%Y%m%dT%H%M%SZ"
+_TIME = "%Y%m%dT%H%M%S%fZ"
 
 
 class _Part(BaseModel):
@@ -93,7 +93,7 @@ def read_manifest(text: bytes, path: str) -> Manifest:
 
 
 def new_id(at: datetime) -> str:
-    """Sorts by time; two begun in the same second differ."""
+    """Sorts by time, to the microsecond, so that the latest of two is the latest; two begun at once differ."""
     return f"{at.astimezone(UTC).strftime(_TIME)}-{token_hex(2)}"
 
 
