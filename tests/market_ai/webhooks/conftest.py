@@ -6,12 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from tandem.core.jobs.registry import Backoff
 from tandem.market_ai.settings import MarketAiSettings
 from tandem.market_ai.webhooks import outcomes
-from tests.builders import SECRET
 from tests.market_ai.making import post
 from tests.market_ai.webhooks.receiving import Receiver, a_receiver
 
@@ -19,17 +17,8 @@ MakeWebhook = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture
-def market_settings(market_url: str) -> MarketAiSettings:
-    return MarketAiSettings(
-        _env_file=None,
-        environment="test",
-        database_url=SecretStr(market_url),
-        session_hash_secret=SecretStr(SECRET),
-        rate_limit="1000000/minute",
-        pool_size=3,
-        pool_timeout=10,
-        webhook_allowed_networks="127.0.0.0/8",
-    )
+def market_settings(market_settings: MarketAiSettings) -> MarketAiSettings:
+    return market_settings.model_copy(update={"webhook_allowed_networks": "127.0.0.0/8"})
 
 
 @pytest.fixture
